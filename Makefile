@@ -1,0 +1,99 @@
+# The menu. `make help` lists it; every target works on a fresh clone.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORLD ?= demo
+BUYERS ?= 1000
+LOCAL := $(BIN)/python -m tiketi_local
+export TIKETI_WORLD ?= $(WORLD)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
+
+# --- The world on this machine
+
+.PHONY: demo
+demo: install packages ## Start the world, put an event on sale and send a crowd (BUYERS=1000)
+	@$(LOCAL) demo --buyers $(BUYERS)
+
+.PHONY: up
+up: install packages ## Start the world: Kubernetes API, stores, front door, operator, services
+	@$(LOCAL) up
+
+.PHONY: down
+down: install ## Stop the world and leave nothing behind
+	@$(LOCAL) down
+
+.PHONY: status
+status: install ## Show what runs, where, and how it is
+	@$(LOCAL) status
+
+.PHONY: doctor
+doctor: install ## Say what this machine lacks and how to get it
+	@$(LOCAL) doctor
+
+.PHONY: kubeconfig
+kubeconfig: install ## Print the path of the world's kubeconfig
+	@$(LOCAL) kubeconfig
+
+# --- Quality
+
+.PHONY: test
+test: check unit contract integration e2e ## Everything CI runs
+
+.PHONY: check
+check: install ## Format, lint, types, borders
+	@$(BIN)/ruff format --check --quiet . || { echo "mend: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy operator runtime services infra/local
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: install ## Format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+.PHONY: unit
+unit: install ## Tests of pure code
+	@$(BIN)/pytest tests/unit
+
+.PHONY: contract
+contract: install packages ## The CRDs, models and manifests against a real API server
+	@TIKETI_WORLD=contract $(BIN)/pytest tests/contract
+
+.PHONY: integration
+integration: install packages ## Services and operator against real stores and a real API server
+	@TIKETI_WORLD=integration $(BIN)/pytest tests/integration
+
+.PHONY: e2e
+e2e: install packages ## The main job, end to end
+	@TIKETI_WORLD=e2e $(BIN)/pytest tests/e2e
+
+# --- Housekeeping
+
+.PHONY: install
+install: $(VENV)/.installed ## Make the virtual environment from the locks
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	@echo "Python packages (hash-pinned) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 2; }
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: packages
+packages: ## Install Redis, PostgreSQL and RabbitMQ from the distribution where they are missing
+	@infra/local/packages.sh
+
+.PHONY: lock
+lock: ## Compile requirements/*.txt anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/runtime.txt
+	uv pip compile pyproject.toml --group dev --group local --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/dev.txt
+
+.PHONY: image
+image: ## Build the container image (BASE= to change the base image)
+	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -t tiketi:dev .

@@ -1,0 +1,1 @@
+"""What every process of Tiketi stands on. A library: it never listens by itself and knows no buyer rule."""

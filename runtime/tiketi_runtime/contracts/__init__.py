@@ -1,0 +1,1 @@
+"""What operator and services agree on: pure models and names, shared by both, touching nothing."""

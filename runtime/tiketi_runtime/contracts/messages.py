@@ -1,0 +1,93 @@
+"""Messages between services: versioned, self-describing, applied once by ``id``.
+
+``key`` is the routing key on the topic exchange. A field may be added; a change of meaning is a new version.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID, uuid4
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic.alias_generators import to_camel
+
+from tiketi_runtime.contracts.identity import BuyerId, EventId, OrderId, SeatId
+
+
+class Message(BaseModel):
+    """Envelope of every message."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+    id: UUID = Field(default_factory=uuid4)
+    version: Literal[1] = 1
+    at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    order: OrderId
+    event: EventId
+
+
+class OrderPlaced(Message):
+    """ticket: a buyer's hold has become an order that waits for payment."""
+
+    key: Literal["order.placed"] = "order.placed"
+    buyer: BuyerId
+    seats: tuple[SeatId, ...]
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    order_name: str
+    pay_by: AwareDatetime
+
+
+class OrderClosed(Message):
+    """ticket: payment has closed the order unpaid; its seats are free again."""
+
+    key: Literal["order.closed"] = "order.closed"
+    seats: tuple[SeatId, ...]
+
+
+class PaymentSettled(Message):
+    """payment: the order's one outcome is recorded. ``outcome`` is the same fact, signed."""
+
+    key: Literal["payment.settled"] = "payment.settled"
+    buyer: BuyerId
+    amount: int
+    currency: str
+    payment_key: str
+    outcome: str
+
+
+class PaymentRefused(Message):
+    """payment: one attempt was refused; the order stays open until its ``payBy``."""
+
+    key: Literal["payment.refused"] = "payment.refused"
+    attempt: str
+    code: str
+    """The vendor's code, such as REJECT_CARD_PAYMENT."""
+
+
+class TicketsIssued(Message):
+    """ticket: the seats are the buyer's."""
+
+    key: Literal["tickets.issued"] = "tickets.issued"
+    buyer: BuyerId
+    seats: tuple[SeatId, ...]
+    amount: int
+    currency: str
+
+
+AnyMessage = Annotated[
+    OrderPlaced | OrderClosed | PaymentSettled | PaymentRefused | TicketsIssued, Field(discriminator="key")
+]
+_ANY: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
+
+
+def parse_message(body: bytes) -> AnyMessage:
+    """Read a message body. Raises pydantic.ValidationError if it is none of ours."""
+    return _ANY.validate_json(body)
+
+
+def encode_message(message: Message) -> bytes:
+    """The body as it travels: JSON in camelCase."""
+    return message.model_dump_json(by_alias=True).encode()

@@ -1,0 +1,165 @@
+"""The compiled sale sheet: everything the services need to run one sale, in one document.
+
+The operator compiles it from TicketEvent and QueuePolicy and writes it to Redis; ticket copies every version to
+PostgreSQL. Services never see the Kubernetes objects.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from tiketi_runtime.contracts.identity import PUBLIC, EventId, Line, SeatId
+from tiketi_runtime.contracts.seating import Section, section_name
+
+
+class Admission(StrEnum):
+    """The organiser's hand on the door."""
+
+    OPEN = "Open"
+    PAUSED = "Paused"
+    """Nobody is admitted or holds; who pays may finish."""
+    DRAIN = "Drain"
+    """The line is served, nobody joins."""
+
+
+class QueueingMethod(StrEnum):
+    """How the order of the line comes about."""
+
+    FIFO = "fifo"
+    LOTTERY = "lottery"
+    PASSTHROUGH = "passthrough"
+    REJECT = "reject"
+
+
+class Phase(StrEnum):
+    """Where a sale stands."""
+
+    SCHEDULED = "Scheduled"
+    ARMED = "Armed"
+    PREQUEUE = "Prequeue"
+    PRESALE = "Presale"
+    ON_SALE = "OnSale"
+    PAUSED = "Paused"
+    SOLD_OUT = "SoldOut"
+    CLOSED = "Closed"
+
+
+class Document(BaseModel):
+    """JSON in camelCase, Python in snake_case, never changed after it was read."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+class VenueSheet(Document):
+    """Where it takes place."""
+
+    name: str
+    time_zone: str
+
+
+class LineSheet(Document):
+    """One line: the public sale, or a presale for named sections."""
+
+    name: Line
+    opens_at: AwareDatetime
+    closes_at: AwareDatetime
+    sections: tuple[str, ...]
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether buyers of this line are admitted at ``now``."""
+        return self.opens_at <= now < self.closes_at
+
+
+class QueueSheet(Document):
+    """The policy's numbers, compiled."""
+
+    method: QueueingMethod
+    total_active_users: Annotated[int, Field(ge=1)]
+    """Buyers who may shop at the same time, offered places included."""
+    new_users_per_minute: Annotated[int, Field(ge=1)]
+    session_duration: timedelta
+    ghost_timeout: timedelta
+    claim_window: timedelta
+    shuffle_at_event_start: bool = False
+
+
+class RateLimit(Document):
+    """``requests`` in every ``per``."""
+
+    requests: Annotated[int, Field(ge=1)]
+    per: timedelta
+
+
+class RateLimits(Document):
+    """Limits the gateway enforces for one event."""
+
+    per_buyer: RateLimit | None = None
+    per_address: RateLimit | None = None
+    per_event: RateLimit | None = None
+
+
+class SaleContent(Document):
+    """All of a sale sheet but its version: what decides whether a new version is due."""
+
+    event: EventId
+    uid: str
+    generation: int
+    title: str
+    description: str = ""
+    venue: VenueSheet
+    starts_at: AwareDatetime
+    currency: str
+    arm_at: AwareDatetime
+    prequeue_at: AwareDatetime | None = None
+    opens_at: AwareDatetime
+    closes_at: AwareDatetime
+    max_tickets_per_buyer: Annotated[int, Field(ge=1)]
+    hold_duration: timedelta
+    refunds_until: AwareDatetime | None = None
+    lines: tuple[LineSheet, ...]
+    sections: tuple[Section, ...]
+    queue: QueueSheet
+    rate_limits: RateLimits = RateLimits()
+    admission: Admission = Admission.OPEN
+    message: str = ""
+    lane: str = "Shared"
+
+    @cached_property
+    def capacity(self) -> int:
+        """Number of places of all sections."""
+        return sum(section.size for section in self.sections)
+
+    def section_of(self, seat: SeatId) -> Section | None:
+        """The section that has this seat; None if the house has no such seat."""
+        section = self._sections.get(section_name(seat))
+        return section if section is not None and section.has(seat) else None
+
+    def line(self, name: str) -> LineSheet | None:
+        """The line of this name; None if the sale has none."""
+        return next((line for line in self.lines if line.name == name), None)
+
+    @cached_property
+    def _sections(self) -> dict[str, Section]:
+        return {section.name: section for section in self.sections}
+
+    def lead_in_at(self, line: LineSheet) -> datetime:
+        """When buyers may begin to join ``line``: with the prequeue, else a presale's or the arming time."""
+        if line.name == PUBLIC and self.prequeue_at is not None:
+            return self.prequeue_at
+        return min(self.arm_at, line.opens_at)
+
+
+class SaleSheet(SaleContent):
+    """A sale, numbered. ``version`` (ms) only grows, over restarts, recreation of the object and loss of Redis."""
+
+    version: Annotated[int, Field(ge=1)]
+
+    def content(self) -> SaleContent:
+        """The sheet without its number."""
+        return SaleContent.model_validate(self.model_dump(exclude={"version"}))

@@ -1,0 +1,140 @@
+"""TicketEvent: one object for a whole ticket sale. Says the same as crds/ticketevents.yaml, the manual.
+
+Rules between fields live in the CRD alone: an object that breaks one never gets past the API server.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from tiketi_runtime.contracts.duration import GoDuration
+from tiketi_runtime.contracts.identity import EventId, event_id
+from tiketi_runtime.contracts.kubernetes_object import ContractModel, DnsLabel, KubernetesObject
+from tiketi_runtime.contracts.sale_sheet import Admission
+from tiketi_runtime.contracts.seating import SECTION_NAME, Section
+from tiketi_runtime.contracts.ticket_event_status import TicketEventStatus
+
+SectionName = Annotated[str, StringConstraints(max_length=12, pattern=SECTION_NAME)]
+Replicas = Annotated[int, Field(ge=1, le=1_000)]
+
+
+class Currency(StrEnum):
+    """ISO 4217; every amount is in its minor unit (KRW and JPY have none: 1 = 1 won)."""
+
+    KRW = "KRW"
+    USD = "USD"
+    JPY = "JPY"
+
+
+class Lane(StrEnum):
+    """Where the event is served."""
+
+    DEDICATED = "Dedicated"
+    SHARED = "Shared"
+
+
+class Venue(ContractModel):
+    """Where it takes place."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    time_zone: Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z]+(/[A-Za-z0-9_+-]+)*$")]
+
+
+class SecretKeyRef(ContractModel):
+    """One key of a Secret in the event's namespace."""
+
+    name: DnsLabel
+    key: Annotated[str, StringConstraints(max_length=253, pattern="^[-._a-zA-Z0-9]+$")] = "codes"
+
+
+class Presale(ContractModel):
+    """A line of its own that ends before the public sale opens."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    opens_at: AwareDatetime
+    closes_at: AwareDatetime
+    codes_secret_ref: SecretKeyRef | None = None
+    sections: Annotated[tuple[SectionName, ...], Field(max_length=64)] = ()
+    """Empty means all."""
+
+
+class Sale(ContractModel):
+    """When tickets are sold and on which terms."""
+
+    opens_at: AwareDatetime
+    closes_at: AwareDatetime
+    currency: Currency = Currency.KRW
+    max_tickets_per_buyer: Annotated[int, Field(ge=1, le=20)] = 4
+    hold_duration: Annotated[timedelta, GoDuration("10s", "30m")] = timedelta(minutes=10)
+    refunds_until: AwareDatetime | None = None
+    presales: Annotated[tuple[Presale, ...], Field(max_length=8)] = ()
+
+
+class Seating(ContractModel):
+    """Everything there is to sell."""
+
+    sections: Annotated[tuple[Section, ...], Field(min_length=1, max_length=64)]
+
+    @property
+    def size(self) -> int:
+        """Number of places, seated and standing together."""
+        return sum(section.size for section in self.sections)
+
+
+class QueuePolicyRef(ContractModel):
+    """The QueuePolicy of the same namespace that forms the line."""
+
+    name: DnsLabel
+
+
+class Capacity(ContractModel):
+    """How many pods serve the event, and from when."""
+
+    lane: Lane = Lane.DEDICATED
+    min_replicas: Replicas = 2
+    peak_replicas: Replicas = 4
+    max_replicas: Replicas = 10
+    prewarm_lead_time: Annotated[timedelta, GoDuration("0s", "24h")] = timedelta(minutes=15)
+
+
+class Routing(ContractModel):
+    """Under which name buyers reach the event."""
+
+    host: Annotated[
+        str,
+        StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+    ]
+    gateway: Annotated[
+        str,
+        StringConstraints(max_length=127, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+    ] = "tiketi-system/tiketi"
+
+
+class TicketEventSpec(ContractModel):
+    """What the organiser asks for."""
+
+    title: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    description: Annotated[str, StringConstraints(max_length=4_000)] = ""
+    venue: Venue
+    starts_at: AwareDatetime
+    sale: Sale
+    seating: Seating
+    queue_policy_ref: QueuePolicyRef
+    capacity: Capacity = Capacity()
+    routing: Routing
+    admission: Admission = Admission.OPEN
+    message: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class TicketEvent(KubernetesObject):
+    """A ticket event as the API server stores it."""
+
+    spec: TicketEventSpec
+    status: TicketEventStatus = TicketEventStatus()
+
+    @property
+    def id(self) -> EventId:
+        """Identity of the event in Redis, PostgreSQL, messages and URLs."""
+        return event_id(self.namespace, self.name)

@@ -1,0 +1,72 @@
+"""Status of a TicketEvent: two writers and no shared field. Says the same as crds/ticketevents.yaml.
+
+The operator writes everything but `sales`; stats writes `sales`. A field missing here would be dropped by the
+API server without a word, which is why both writers build their patches from these models.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from tiketi_runtime.contracts.kubernetes_object import ContractModel
+from tiketi_runtime.contracts.sale_sheet import Phase
+
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class ConditionStatus(StrEnum):
+    """Three-valued truth of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ContractModel):
+    """A metav1.Condition."""
+
+    type: Annotated[str, StringConstraints(max_length=316, pattern="^[A-Za-z][A-Za-z0-9]*$")]
+    status: ConditionStatus
+    reason: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=1_024, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+    ]
+    message: Annotated[str, StringConstraints(max_length=32_768)]
+    last_transition_time: AwareDatetime
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+
+
+class Timeline(ContractModel):
+    """The instants everything happens at, worked out from spec and policy."""
+
+    arm_at: AwareDatetime | None = None
+    prequeue_at: AwareDatetime | None = None
+    opens_at: AwareDatetime | None = None
+    closes_at: AwareDatetime | None = None
+    asleep_at: AwareDatetime | None = None
+
+
+class Sales(ContractModel):
+    """Figures of the sale, written by stats alone."""
+
+    waiting: Count | None = None
+    active: Count | None = None
+    held: Count | None = None
+    sold: Count | None = None
+    remaining: Count | None = None
+    revenue: Annotated[int, Field(ge=0, le=1_000_000_000_000_000)] | None = None
+    admitted_per_minute: Count | None = None
+    p95_ms: Count | None = None
+    updated_at: AwareDatetime | None = None
+
+
+class TicketEventStatus(ContractModel):
+    """What is, as the operator and stats last saw it."""
+
+    phase: Phase | None = None
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = ()
+    timeline: Timeline | None = None
+    replicas: Annotated[int, Field(ge=0, le=1_000)] | None = None
+    sales: Sales | None = None

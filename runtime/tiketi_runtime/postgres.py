@@ -1,0 +1,77 @@
+"""PostgreSQL: a pool, named statements from ``sql/*.sql``, and migrations from ``sql/migrations/*.sql``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from types import MappingProxyType
+from typing import TypeAlias
+
+import asyncpg
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+log = logging.getLogger(__name__)
+
+# Any fixed number: two processes of one service must not migrate at the same time.
+_MIGRATION_LOCK = 0x7431_6B37
+
+
+async def connect(url: str, size: int = 8) -> Pool:
+    """Open a pool of at most ``size`` connections; jsonb columns are Python objects. Raises OSError when unreachable."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        init=_speak_json,
+        command_timeout=10,
+        server_settings={"timezone": "UTC", "jit": "off"},
+    )
+
+
+async def _speak_json(connection: Connection) -> None:
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+def load_queries(package: str) -> Mapping[str, str]:
+    """Statements of ``<package>/sql/*.sql`` by file name without the ending."""
+    return MappingProxyType({file.name.removesuffix(".sql"): file.read_text() for file in _sql_files(package, "sql")})
+
+
+async def migrate(url: str, package: str) -> list[str]:
+    """Apply the migrations of ``<package>/sql/migrations`` that this database has not seen, in order of their names.
+
+    Each runs in a transaction of its own, under an advisory lock, so that any number of replicas may start at once.
+    Returns the names of those applied now.
+    """
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations ("
+            " package text, name text, applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (package, name))"
+        )
+        rows = await connection.fetch("SELECT name FROM schema_migrations WHERE package = $1", package)
+        done = {row["name"] for row in rows}
+        new = [file for file in _sql_files(package, "sql/migrations") if file.name not in done]
+        for file in new:
+            async with connection.transaction():
+                await connection.execute(file.read_text())
+                await connection.execute(
+                    "INSERT INTO schema_migrations (package, name) VALUES ($1, $2)", package, file.name
+                )
+            log.info("migration applied", extra={"package": package, "migration": file.name})
+        return [file.name for file in new]
+    finally:
+        await connection.close()
+
+
+def _sql_files(package: str, folder: str) -> Iterator[Traversable]:
+    directory = files(package).joinpath(folder)
+    if not directory.is_dir():
+        return iter(())
+    return iter(sorted((f for f in directory.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name))

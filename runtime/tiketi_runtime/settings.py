@@ -1,0 +1,50 @@
+"""Settings every process shares.
+
+Each service subclasses with its own ``env_prefix``: nothing is shared by accident.
+
+Durations are read as seconds (``30``) or ISO 8601 (``PT30S``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class RuntimeSettings(BaseSettings):
+    """What a listening process needs to know about itself."""
+
+    host: str = "0.0.0.0"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port to listen on."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""
+    shutdown_grace: timedelta = timedelta(seconds=10)
+    """How long requests under way may take to end after SIGTERM."""
+
+
+class WithDatabase(BaseSettings):
+    """A service that owns a PostgreSQL database."""
+
+    database_url: str
+    """postgresql:// URL of this service's own database and role."""
+    database_pool_size: int = Field(default=8, ge=1, le=100)
+    """Connections kept open. More than cores x 4 rarely helps: PostgreSQL works, it does not wait."""
+
+
+class WithRedis(BaseSettings):
+    """A service that uses Redis."""
+
+    redis_url: str
+    """redis:// URL with this service's own ACL user."""
+
+
+class WithBroker(BaseSettings):
+    """A service that sends or receives messages."""
+
+    amqp_url: str
+    """amqp:// URL with this service's own user and the vhost."""
