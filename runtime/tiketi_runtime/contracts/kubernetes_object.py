@@ -1,7 +1,6 @@
 """What every Tiketi object of the Kubernetes API has in common: how it is read and named."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -35,7 +34,7 @@ class KubernetesObject(ContractModel):
     generation: int = 1
     labels: Mapping[str, str] = Field(default_factory=dict)
     annotations: Mapping[str, str] = Field(default_factory=dict)
-    creation_timestamp: datetime | None = None
+    creation_timestamp: AwareDatetime | None = None
     deletion_timestamp: AwareDatetime | None = None
 
     @classmethod

@@ -8,6 +8,9 @@ from tiketi_runtime.contracts.identity import EventId, Line, namespace_and_name
 
 EVENTS = "tiketi:events"
 """Set of the ids of all registered events."""
+EVENTS_KNOWN = "tiketi:events-known"
+"""Set by ticket once every event it knows is registered. Missing: Redis lost its memory, and an event that is not
+registered was not deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,11 @@ class LineKeys:
     def claimed(self) -> str:
         """Hash buyer -> session id of buyers who spent their place."""
         return f"{self.prefix}claimed"
+
+    @property
+    def sweeping(self) -> str:
+        """Hash ``since`` (ms), ``swept``: how many went silent lately, to tell an outage from people leaving."""
+        return f"{self.prefix}sweeping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +124,17 @@ class EventKeys:
 
     @property
     def counts(self) -> str:
-        """Hash of counters since the sale began: joined, admitted, left, ghosts."""
+        """Hash of counters since the sale began.
+
+        Of the queue: joined, admitted, left, ghosts, offered, lapsed. Of orders: sold, and ``sold:<SECTION>``, in
+        places; admission stops where stock ends.
+        """
         return f"{self.prefix}counts"
+
+    @property
+    def unrecorded(self) -> str:
+        """Sorted set of claims (JSON) by time (ms) that PostgreSQL may not have yet."""
+        return f"{self.prefix}unrecorded"
 
     def line(self, line: Line) -> LineKeys:
         """Keys of one line."""

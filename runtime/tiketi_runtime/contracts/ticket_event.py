@@ -7,16 +7,21 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from tiketi_runtime.contracts.duration import GoDuration
 from tiketi_runtime.contracts.identity import EventId, event_id
+from tiketi_runtime.contracts.instant import Instant
 from tiketi_runtime.contracts.kubernetes_object import ContractModel, DnsLabel, KubernetesObject
 from tiketi_runtime.contracts.sale_sheet import Admission
 from tiketi_runtime.contracts.seating import SECTION_NAME, Section
 from tiketi_runtime.contracts.ticket_event_status import TicketEventStatus
 
 SectionName = Annotated[str, StringConstraints(max_length=12, pattern=SECTION_NAME)]
+OneLine = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Text without control characters: PostgreSQL does not store NUL, and nobody means the others."""
+PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""Text with line ends and tabs, else without control characters."""
 Replicas = Annotated[int, Field(ge=1, le=1_000)]
 
 
@@ -38,7 +43,7 @@ class Lane(StrEnum):
 class Venue(ContractModel):
     """Where it takes place."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    name: OneLine
     time_zone: Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z]+(/[A-Za-z0-9_+-]+)*$")]
 
 
@@ -53,8 +58,8 @@ class Presale(ContractModel):
     """A line of its own that ends before the public sale opens."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-    opens_at: AwareDatetime
-    closes_at: AwareDatetime
+    opens_at: Instant
+    closes_at: Instant
     codes_secret_ref: SecretKeyRef | None = None
     sections: Annotated[tuple[SectionName, ...], Field(max_length=64)] = ()
     """Empty means all."""
@@ -63,12 +68,12 @@ class Presale(ContractModel):
 class Sale(ContractModel):
     """When tickets are sold and on which terms."""
 
-    opens_at: AwareDatetime
-    closes_at: AwareDatetime
+    opens_at: Instant
+    closes_at: Instant
     currency: Currency = Currency.KRW
     max_tickets_per_buyer: Annotated[int, Field(ge=1, le=20)] = 4
     hold_duration: Annotated[timedelta, GoDuration("10s", "30m")] = timedelta(minutes=10)
-    refunds_until: AwareDatetime | None = None
+    refunds_until: Instant | None = None
     presales: Annotated[tuple[Presale, ...], Field(max_length=8)] = ()
 
 
@@ -115,17 +120,17 @@ class Routing(ContractModel):
 class TicketEventSpec(ContractModel):
     """What the organiser asks for."""
 
-    title: Annotated[str, StringConstraints(min_length=1, max_length=120)]
-    description: Annotated[str, StringConstraints(max_length=4_000)] = ""
+    title: OneLine
+    description: Annotated[str, StringConstraints(max_length=4_000, pattern=PLAIN_TEXT)] = ""
     venue: Venue
-    starts_at: AwareDatetime
+    starts_at: Instant
     sale: Sale
     seating: Seating
     queue_policy_ref: QueuePolicyRef
     capacity: Capacity = Capacity()
     routing: Routing
     admission: Admission = Admission.OPEN
-    message: Annotated[str, StringConstraints(max_length=500)] = ""
+    message: Annotated[str, StringConstraints(max_length=500, pattern=PLAIN_TEXT)] = ""
 
 
 class TicketEvent(KubernetesObject):
