@@ -1,4 +1,4 @@
-"""The one error tree. Three translators stand at the edges: HTTP problem, kopf error, message requeue or dead-letter."""
+"""The one error tree. Three translators stand at the edges: HTTP problem, kopf error, message."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ _REQUEST_SECONDS = 10
 _PLURALS: Final[Mapping[tuple[str, str], str]] = {
     ("v1", "Event"): "events",
     ("v1", "Namespace"): "namespaces",
+    ("v1", "Node"): "nodes",
     ("v1", "Secret"): "secrets",
     ("v1", "Service"): "services",
     ("apps/v1", "Deployment"): "deployments",
@@ -38,7 +39,7 @@ _PLURALS: Final[Mapping[tuple[str, str], str]] = {
     ("tiketi.dev/v1alpha1", "QueuePolicy"): "queuepolicies",
     ("tiketi.dev/v1alpha1", "TicketEvent"): "ticketevents",
 }
-_CLUSTER_SCOPED: Final = frozenset({"Namespace"})
+_CLUSTER_SCOPED: Final = frozenset({"Namespace", "Node"})
 
 
 class Cluster:

@@ -6,6 +6,7 @@ import logging
 import sys
 
 from prometheus_client import Histogram
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 REQUEST_SECONDS = Histogram(
@@ -25,6 +26,7 @@ def configure_logging(level: str, service: str) -> None:
             rename_fields={"levelname": "level", "name": "logger"},
             static_fields={"service": service},
             timestamp=True,
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn says everything twice
         )
     )
     root = logging.getLogger()

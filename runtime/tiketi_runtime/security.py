@@ -11,17 +11,21 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 import jwt
 import msgspec
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
@@ -32,7 +36,11 @@ AUDIENCE = "tiketi"
 LEEWAY = timedelta(seconds=5)
 """Clocks of two hosts may differ by this much."""
 _REFETCH_AFTER_SECONDS = 5.0
+_RETRY_AFTER_SECONDS = 1.0
 _MAX_TOKEN_CHARACTERS = 8192
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,12 @@ class TokenSigner:
             raise ValueError(f"{path}: an Ed25519 private key in PEM is needed")
         return cls(key, issuer)
 
-    def sign(self, typ: str, claims: Mapping[str, Any], ttl: timedelta) -> str:
-        """A compact JWS with ``iss``, ``aud``, ``iat`` and ``exp`` set."""
-        now = int(time.time())
+    def sign(self, typ: str, claims: Mapping[str, Any], ttl: timedelta, *, issued_at: datetime | None = None) -> str:
+        """A compact JWS with ``iss``, ``aud``, ``iat`` and ``exp`` set.
+
+        ``issued_at`` (now, if not given) makes the token repeatable: the same arguments give the same bytes.
+        """
+        now = int(time.time() if issued_at is None else issued_at.timestamp())
         payload = {
             **claims,
             "iss": self.issuer,
@@ -87,6 +98,10 @@ class TokenSigner:
         }
         return jwt.encode(payload, self._key, algorithm=ALGORITHM, headers={"typ": typ, "kid": self.kid})
 
+    def derive_key(self, purpose: str) -> bytes:
+        """32 bytes that only a holder of the private key can know, others for each purpose (HKDF, RFC 5869)."""
+        return HKDF(hashes.SHA256(), length=32, salt=None, info=purpose.encode()).derive(self._key.private_bytes_raw())
+
     def jwks(self) -> dict[str, Any]:
         """The public half as a JWK Set (RFC 7517)."""
         return {"keys": [{**self._jwk, "kid": self.kid, "use": "sig", "alg": ALGORITHM}]}
@@ -95,15 +110,24 @@ class TokenSigner:
 class TokenVerifier:
     """Verifies tokens with the keys another service publishes.
 
-    Keys are fetched at the first need, kept for ever, and fetched again (at most every 5 s) when a token names an
-    unknown one: the issuer may be down as long as its keys do not change.
+    Keys are fetched at the first need, kept for ever, and fetched again when a token names an unknown one: the issuer
+    may be down as long as its keys do not change. It is asked at most every 5 s, or 1 s while it does not answer,
+    whatever tokens strangers send.
     """
 
     def __init__(self, jwks_url: str) -> None:
         self._url = jwks_url
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = float("-inf")
+        self._fetch_at = float("-inf")
         self._lock = asyncio.Lock()
+
+    @classmethod
+    def of(cls, jwks: Mapping[str, Any]) -> Self:
+        """A verifier for tokens of our own: it has the keys and asks nobody."""
+        verifier = cls("")
+        verifier._keys = _keys_of(jwks)
+        verifier._fetch_at = float("inf")
+        return verifier
 
     async def verify(self, token: str, typ: str, issuer: str) -> dict[str, Any]:
         """The claims. Raises InvalidToken, or Unavailable when the issuer's keys cannot be had yet."""
@@ -123,13 +147,15 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "iss", "aud"]},
             )
-        except (jwt.InvalidTokenError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidToken(f"The token is not valid: {error}.") from error
         return claims
 
     async def _key(self, kid: str) -> jwt.PyJWK:
         if kid not in self._keys:
             await self._refetch()
+        if not self._keys:
+            raise Unavailable("The keys that verify tokens cannot be fetched yet.", retryAfter=_RETRY_AFTER_SECONDS)
         try:
             return self._keys[kid]
         except KeyError:
@@ -137,16 +163,24 @@ class TokenVerifier:
 
     async def _refetch(self) -> None:
         async with self._lock:
-            if time.monotonic() - self._fetched_at < _REFETCH_AFTER_SECONDS:
+            if time.monotonic() < self._fetch_at:
                 return
             try:
-                document = await _fetch_json(self._url)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                if self._keys:
-                    return
-                raise Unavailable("The keys that verify tokens cannot be fetched yet.", retryAfter=1) from error
-            self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(document).keys if key.key_id}
-            self._fetched_at = time.monotonic()
+                self._keys = _keys_of(await _fetch_json(self._url))
+                self._fetch_at = time.monotonic() + _REFETCH_AFTER_SECONDS
+            except (aiohttp.ClientError, OSError, ValueError, jwt.PyJWTError) as error:
+                self._fetch_at = time.monotonic() + _RETRY_AFTER_SECONDS
+                log.warning("keys not fetched", extra={"url": self._url, "error": f"{type(error).__name__}: {error}"})
+
+
+def _keys_of(document: Any) -> dict[str, jwt.PyJWK]:
+    """Keys of a JWK Set by ``kid``. Raises ValueError or PyJWTError if it is none, or holds none of our kind."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("keys"), list):
+        raise ValueError("not a JWK Set")
+    ours = [jwk for jwk in document["keys"] if isinstance(jwk, dict) and jwk.get("crv") == "Ed25519" and jwk.get("kid")]
+    if not ours:
+        raise ValueError("no Ed25519 key in the JWK Set")
+    return {str(jwk["kid"]): jwt.PyJWK(jwk, ALGORITHM) for jwk in ours}
 
 
 def identity_from_claims(claims: Mapping[str, Any]) -> Identity:
@@ -168,14 +202,20 @@ class Mac:
     def __init__(self, current: str, keys: Mapping[str, bytes]) -> None:
         if current not in keys or any(len(key) < 32 for key in keys.values()):
             raise ValueError("MAC keys: 'current' must name one of 'keys', and each must have 32 bytes or more")
+        if not all(_KID.fullmatch(kid) for kid in keys):
+            raise ValueError("MAC keys: a name may hold letters, digits, '_' and '-' only")
         self._current = current
         self._keys = dict(keys)
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
         """Read the keys. Raises ValueError if the file has another shape."""
-        document = json.loads(path.read_text())
-        return cls(document["current"], {kid: base64.b64decode(key) for kid, key in document["keys"].items()})
+        try:
+            document = json.loads(path.read_text())
+            keys = {str(kid): base64.b64decode(key, validate=True) for kid, key in document["keys"].items()}
+            return cls(str(document["current"]), keys)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f'{path}: {{"current": kid, "keys": {{kid: base64}}}} is needed') from error
 
     def seal(self, purpose: str, payload: Mapping[str, Any]) -> str:
         """The payload and its proof, as one URL-safe word."""
@@ -197,17 +237,15 @@ class Mac:
         return hmac.digest(self._keys[kid], f"{purpose}\0{body}".encode(), hashlib.sha256)
 
 
-async def _fetch_json(url: str) -> dict[str, Any]:
+async def _fetch_json(url: str) -> Any:
     if url.startswith("file://"):
-        document: dict[str, Any] = json.loads(await asyncio.to_thread(Path(url.removeprefix("file://")).read_text))
-        return document
+        return json.loads(await asyncio.to_thread(Path(url.removeprefix("file://")).read_text))
     timeout = aiohttp.ClientTimeout(total=2)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
         session.get(url, raise_for_status=True) as answer,
     ):
-        document = await answer.json(content_type=None)
-        return document
+        return await answer.json(content_type=None)
 
 
 def _thumbprint(jwk: Mapping[str, str]) -> str:

@@ -7,11 +7,27 @@ Durations are read as seconds (``30``) or ISO 8601 (``PT30S``).
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def from_environment(kind: type[S]) -> S:
+    """The settings, or the end of the process: exit code 2 and one line for each variable that cannot be used."""
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        for fault in error.errors():
+            name = ".".join(map(str, fault["loc"])).upper()
+            sys.stderr.write(f"{prefix}{name}: {fault['msg']}\n")
+        sys.exit(2)
 
 
 class RuntimeSettings(BaseSettings):
@@ -25,6 +41,16 @@ class RuntimeSettings(BaseSettings):
     """Least severe level that is logged."""
     shutdown_grace: timedelta = timedelta(seconds=10)
     """How long requests under way may take to end after SIGTERM."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_seconds(cls, value: object, info: ValidationInfo) -> object:
+        """The environment holds text only, and pydantic takes seconds only as a number."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, str) and (kind is timedelta or timedelta in get_args(kind)):
+            with contextlib.suppress(ValueError):
+                return float(value)
+        return value
 
 
 class WithDatabase(BaseSettings):

@@ -1,0 +1,35 @@
+"""Which errors mean that a store is away, or cannot decide just now: the same call may succeed in a moment.
+
+HTTP answers 503, a consumer puts its message back. Every other error of a store's client is a fault of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import aiohttp
+import asyncpg
+from redis import exceptions as redis
+
+_OUTAGES: Final = (
+    OSError,  # TimeoutError and ConnectionError are among them
+    aiohttp.ClientConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # the connection or its pool was closed under us
+    asyncpg.OperatorInterventionError,  # shutting down, starting, statement timeout
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.TransactionRollbackError,  # deadlock, serialisation
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # failing over: this server is no longer the primary
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.OutOfMemoryError,
+    redis.ClusterDownError,
+    redis.TryAgainError,
+)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the same call may succeed later without a change."""
+    return isinstance(error, _OUTAGES)
