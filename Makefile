@@ -93,6 +93,7 @@ packages: ## Install Redis, PostgreSQL and RabbitMQ from the distribution where 
 lock: ## Compile requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/runtime.txt
 	uv pip compile pyproject.toml --group dev --group local --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/dev.txt
+	echo hatchling | uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/build.txt
 
 .PHONY: image
 image: ## Build the container image (BASE= to change the base image)
