@@ -1,0 +1,76 @@
+"""HTTP: accounts, sessions, and the keys that verify our tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from fastapi import Request as HttpRequest
+
+from tiketi_runtime.contracts.identity import BuyerId
+from tiketi_runtime.security import Identity
+from tiketi_runtime.web import bearer_identity
+from tiketi_services.auth.domain import Email
+from tiketi_services.auth.schemas import (
+    AccountView,
+    LogInRequest,
+    RefreshRequest,
+    SignUpRequest,
+    SignUpView,
+    TokensView,
+)
+from tiketi_services.auth.usecases import Doorkeeper
+
+
+def _doorkeeper(request: HttpRequest) -> Doorkeeper:
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    return doorkeeper
+
+
+def _never_stored(response: Response) -> None:
+    response.headers["cache-control"] = "no-store"
+
+
+router = APIRouter(tags=["auth"])
+Door = Annotated[Doorkeeper, Depends(_doorkeeper)]
+Caller = Annotated[Identity, Depends(bearer_identity)]
+never_stored = Depends(_never_stored)
+
+
+@router.post("/auth/sign-up", status_code=201)
+async def sign_up(body: SignUpRequest, door: Door) -> SignUpView:
+    """Open an account. 409 ``email-taken``."""
+    return SignUpView(buyer=await door.sign_up(Email(body.email), body.password, body.name))
+
+
+@router.post("/auth/log-in", dependencies=[never_stored])
+async def log_in(body: LogInRequest, door: Door) -> TokensView:
+    """Begin a session. 401 ``wrong-credentials``, 429 ``busy`` or ``too-many-attempts``."""
+    return TokensView.of(await door.log_in(Email(body.email), body.password))
+
+
+@router.post("/auth/refresh", dependencies=[never_stored])
+async def refresh(body: RefreshRequest, door: Door) -> TokensView:
+    """Spend a refresh token for the next pair. 401 ``session-ended`` or ``invalid-token``."""
+    return TokensView.of(await door.refresh(body.refresh_token))
+
+
+@router.post("/auth/log-out", status_code=204)
+async def log_out(body: RefreshRequest, door: Door) -> None:
+    """End the session of a refresh token."""
+    await door.log_out(body.refresh_token)
+
+
+@router.get("/auth/me", dependencies=[never_stored])
+async def me(caller: Caller, door: Door) -> AccountView:
+    """The caller's account, with the roles of today."""
+    return AccountView.of(await door.account(BuyerId(caller.subject)))
+
+
+@router.get("/.well-known/jwks.json", include_in_schema=False)
+@router.get("/auth/.well-known/jwks.json")
+async def jwks(request: HttpRequest, response: Response) -> dict[str, Any]:
+    """Public keys of our tokens (RFC 7517)."""
+    response.headers["cache-control"] = "public, max-age=60"
+    keys: dict[str, Any] = request.app.state.signer.jwks()
+    return keys

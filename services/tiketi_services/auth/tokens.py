@@ -1,0 +1,64 @@
+"""The two tokens of a session: a short one everybody verifies, a long one that only auth reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tiketi_runtime.security import Mac, TokenSigner
+from tiketi_services.auth.domain import Account, SessionId, roles_claim
+
+ISSUER = "tiketi-auth"
+ACCESS = "at+jwt"
+_REFRESH = "refresh-token"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which refresh token of a session this is: 1 at log-in, one more each time."""
+
+    session: SessionId
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a client holds."""
+
+    access: str
+    refresh: str
+    lifetime: timedelta
+    """Of the access token."""
+
+
+class Tokens:
+    """Makes and reads them.
+
+    A refresh token is a seal over session and turn, made with a key that only auth can derive. So Redis holds no token
+    and no hash of one, a used token is told from an invented one for ever and without a list, and the answer to a
+    refresh that got lost can be given again, word for word.
+    """
+
+    def __init__(self, signer: TokenSigner, access_lifetime: timedelta) -> None:
+        self._signer = signer
+        self._access_lifetime = access_lifetime
+        self._mac = Mac(signer.kid, {signer.kid: signer.derive_key(_REFRESH)})
+
+    def pair(self, account: Account, turn: Turn) -> TokenPair:
+        """Both tokens for this turn of the account's session."""
+        claims = {
+            "sub": account.id,
+            "sid": turn.session,
+            "name": account.name,
+            "roles": roles_claim(account.grants),
+        }
+        return TokenPair(
+            access=self._signer.sign(ACCESS, claims, self._access_lifetime),
+            refresh=self._mac.seal(_REFRESH, {"session": turn.session, "turn": turn.number}),
+            lifetime=self._access_lifetime,
+        )
+
+    def read_refresh(self, token: str) -> Turn:
+        """Raises InvalidToken if we did not make it."""
+        payload = self._mac.open(_REFRESH, token)
+        return Turn(SessionId(payload["session"]), payload["turn"])

@@ -1,0 +1,110 @@
+"""What people come to auth for. One method, one intent."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from uuid import uuid4
+
+from tiketi_runtime.contracts.identity import BuyerId
+from tiketi_services.auth.domain import (
+    Account,
+    Email,
+    RoleGrant,
+    SessionEnded,
+    SessionId,
+    TooManyAttempts,
+    UnknownAccount,
+    WrongCredentials,
+)
+from tiketi_services.auth.passwords import Passwords
+from tiketi_services.auth.repository import Accounts, Attempts, Sessions, TokenReused
+from tiketi_services.auth.tokens import TokenPair, Tokens, Turn
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Doorkeeper:
+    """Lets people in, and out again."""
+
+    accounts: Accounts
+    sessions: Sessions
+    attempts: Attempts
+    passwords: Passwords
+    tokens: Tokens
+
+    async def sign_up(self, email: Email, password: str, name: str) -> BuyerId:
+        """Open an account. Raises EmailTaken or Busy."""
+        account = Account(BuyerId(str(uuid4())), email, name, await self.passwords.hash(password))
+        await self.accounts.add(account)
+        log.info("signed up", extra={"account": account.id})
+        return account.id
+
+    async def log_in(self, email: Email, password: str) -> TokenPair:
+        """Begin a session. Raises WrongCredentials, TooManyAttempts or Busy."""
+        self.passwords.check_room()
+        wait = await self.attempts.charge(email)
+        if wait:
+            raise TooManyAttempts("Log-in failed too often; wait a little.", retryAfter=wait.total_seconds())
+        account = await self.accounts.by_email(email)
+        verdict = await self.passwords.verify(account.password_hash if account else None, password)
+        if account is None or not verdict.is_right:
+            log.info("log-in refused", extra={"account": account and account.id})
+            raise WrongCredentials("The e-mail address or the password is wrong.")
+        await self.attempts.forgive(email)
+        if verdict.is_outdated:
+            await self.accounts.renew_password_hash(account, await self.passwords.hash(password))
+        session = SessionId(str(uuid4()))
+        turn = await self.sessions.start(session, account.id)
+        log.info("logged in", extra={"account": account.id, "session": session})
+        return self.tokens.pair(account, Turn(session, turn))
+
+    async def refresh(self, token: str) -> TokenPair:
+        """The next pair of tokens, with the roles of today. Raises InvalidToken or SessionEnded."""
+        turn = self.tokens.read_refresh(token)
+        try:
+            owner, number = await self.sessions.rotate(turn.session, turn.number)
+        except TokenReused as error:
+            log.warning("refresh token reused", extra={"account": error.account, "session": turn.session})
+            raise
+        account = await self.accounts.by_id(owner)
+        if account is None:
+            await self.sessions.end(turn.session)
+            raise SessionEnded("The account is closed.")
+        return self.tokens.pair(account, Turn(turn.session, number))
+
+    async def log_out(self, token: str) -> None:
+        """End the session of a refresh token, whichever of its turns this is. Raises InvalidToken."""
+        turn = self.tokens.read_refresh(token)
+        await self.sessions.end(turn.session)
+        log.info("logged out", extra={"session": turn.session})
+
+    async def account(self, account: BuyerId) -> Account:
+        """The caller's own account. Raises SessionEnded if it is closed."""
+        found = await self.accounts.by_id(account)
+        if found is None:
+            raise SessionEnded("The account is closed.")
+        return found
+
+
+async def grant(accounts: Accounts, email: Email, grant: RoleGrant, actor: str) -> bool:
+    """Give a role; False if it was there already. Holds from the next refresh on. Raises UnknownAccount."""
+    return await accounts.grant((await _account_of(accounts, email)).id, grant, actor)
+
+
+async def revoke(accounts: Accounts, email: Email, grant: RoleGrant, actor: str) -> bool:
+    """Take a role away; False if there was none. Access tokens keep it until they run out. Raises UnknownAccount."""
+    return await accounts.revoke((await _account_of(accounts, email)).id, grant, actor)
+
+
+async def grants(accounts: Accounts, email: Email) -> tuple[RoleGrant, ...]:
+    """Roles given to an account, beside that of buyer which all have. Raises UnknownAccount."""
+    return (await _account_of(accounts, email)).grants
+
+
+async def _account_of(accounts: Accounts, email: Email) -> Account:
+    account = await accounts.by_email(email)
+    if account is None:
+        raise UnknownAccount(f"No account has the address {email}.")
+    return account

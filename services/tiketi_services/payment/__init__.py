@@ -1,0 +1,1 @@
+"""Payment: the one judge of whether an order was paid."""

@@ -1,0 +1,259 @@
+"""Payment's database: the only caller of ``sql/*.sql``. A method is one statement, or one transaction if it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from tiketi_runtime import outbox
+from tiketi_runtime.contracts.messages import Message, PaymentRefused, PaymentSettled
+from tiketi_runtime.postgres import Connection, Pool, load_queries
+from tiketi_services.payment.domain import (
+    MAX_ATTEMPTS,
+    Attempt,
+    AttemptState,
+    CloseStatus,
+    Order,
+    OrderState,
+    Standing,
+    check_same,
+    confirm_key,
+)
+
+PACKAGE: Final = "tiketi_services.payment"
+_UNDER_WAY = "attempts_one_under_way"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order with where it stands. ``outcome``: signed, once paid."""
+
+    order: Order
+    state: OrderState
+    overdue: bool
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """An attempt as its buyer may see it."""
+
+    attempt_id: UUID
+    vendor_order_id: str
+    state: AttemptState
+    code: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """An attempt whose answer must be found out. ``overdue``: payBy has passed."""
+
+    attempt: Attempt
+    overdue: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Money that must go back in full. ``call``: number in the next idempotency key."""
+
+    cancellation_id: UUID
+    payment_key: str
+    reason: str
+    call: int
+
+
+class PaymentKeyTaken(Exception):
+    """Another attempt is bound to this payment key."""
+
+
+class AnotherUnderWay(Exception):
+    """Another attempt of the order is CONFIRMING or UNKNOWN."""
+
+
+class Payments:
+    """All that payment knows."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._sql = load_queries(PACKAGE)
+
+    # --- Orders
+
+    async def learn(self, order: Order) -> None:
+        """Write down what ticket says. Raises OrderDiffers if it said something else before."""
+        await self._learn(self._pool, order)
+
+    async def learn_by(self, message: Message, order: Order) -> None:
+        """The same in one transaction with the message's inbox row: a second delivery does nothing."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if await outbox.is_new(connection, message):
+                await self._learn(connection, order)
+
+    async def _learn(self, connection: Connection | Pool, order: Order) -> None:
+        facts = (order.event, order.buyer, order.amount, order.currency, order.order_name, order.pay_by)
+        row = await connection.fetchrow(self._sql["learn_order"], order.order_id, *facts)
+        check_same(_order(row), order)
+
+    async def order(self, order_id: UUID, buyer: str) -> OrderView | None:
+        """A buyer's own order; None if there is none."""
+        row = await self._pool.fetchrow(self._sql["order"], order_id, buyer)
+        if row is None:
+            return None
+        return OrderView(_order(row), OrderState(row["state"]), row["overdue"], row["outcome"])
+
+    async def close(self, order_id: UUID) -> CloseStatus:
+        """Close the order if nothing is under way, also one nobody has told us of. One transaction."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if await connection.fetchval(self._sql["close_unseen"], order_id) is not None:
+                return CloseStatus.CLOSED
+            await connection.execute(self._sql["lock_order"], order_id)
+            await connection.execute(self._sql["close"], order_id)
+            state = OrderState(await connection.fetchval(self._sql["order_state"], order_id))
+        if state is OrderState.OPEN:
+            return CloseStatus.PENDING
+        return CloseStatus.CLOSED if state is OrderState.CLOSED else CloseStatus.PAID
+
+    # --- Attempts
+
+    async def open_attempt(self, attempt_id: UUID, order_id: UUID, vendor_order_id: str) -> bool:
+        """A READY attempt, if the order takes payments."""
+        return (
+            await self._pool.fetchval(self._sql["open_attempt"], attempt_id, order_id, vendor_order_id, MAX_ATTEMPTS)
+            is not None
+        )
+
+    async def attempts(self, order_id: UUID) -> list[AttemptView]:
+        """All attempts of an order, oldest first."""
+        rows = await self._pool.fetch(self._sql["attempts_of_order"], order_id)
+        return [
+            AttemptView(
+                row["attempt_id"], row["vendor_order_id"], AttemptState(row["state"]), row["code"], row["created_at"]
+            )
+            for row in rows
+        ]
+
+    async def standing(self, vendor_order_id: str, buyer: str) -> Standing | None:
+        """An attempt of this buyer and all around it; None if there is none."""
+        row = await self._pool.fetchrow(self._sql["standing"], vendor_order_id, buyer)
+        if row is None:
+            return None
+        return Standing(
+            order=_order(row),
+            order_state=OrderState(row["order_state"]),
+            overdue=row["overdue"],
+            attempt_state=AttemptState(row["attempt_state"]),
+            payment_key=row["payment_key"],
+            code=row["code"],
+            outcome=row["outcome"],
+        )
+
+    async def begin_confirm(
+        self, vendor_order_id: str, buyer: str, payment_key: str, amount: int, patience: timedelta
+    ) -> Attempt | None:
+        """READY > CONFIRMING, bound to the payment key; None if the attempt or its order does not allow it.
+
+        After ``patience`` the resolver takes over. Raises PaymentKeyTaken or AnotherUnderWay.
+        """
+        key = confirm_key(vendor_order_id, 1)
+        try:
+            row = await self._pool.fetchrow(
+                self._sql["begin_confirm"], vendor_order_id, buyer, payment_key, amount, key, patience
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise AnotherUnderWay if error.constraint_name == _UNDER_WAY else PaymentKeyTaken from error
+        return None if row is None else _attempt(row)
+
+    async def settle(self, attempt: Attempt, jws: str) -> bool:
+        """Make the attempt the order's outcome and tell it, in one transaction; False if the order does not take it."""
+        order = attempt.order
+        async with self._pool.acquire() as connection, connection.transaction():
+            paid = await connection.fetchval(self._sql["settle"], attempt.attempt_id, order.order_id, jws)
+            if paid is None:
+                return False
+            message = PaymentSettled.model_validate(
+                {
+                    "order": str(order.order_id),
+                    "event": order.event,
+                    "buyer": order.buyer,
+                    "amount": order.amount,
+                    "currency": order.currency,
+                    "paymentKey": attempt.payment_key,
+                    "outcome": jws,
+                }
+            )
+            await outbox.put(connection, message)
+        return True
+
+    async def cancel_instead(self, attempt: Attempt, reason: str) -> bool:
+        """Write down that what the vendor charged goes back; False if the attempt had ended already."""
+        return await self._pool.fetchval(self._sql["cancel_instead"], attempt.attempt_id, uuid4(), reason) is not None
+
+    async def refuse(self, attempt: Attempt, code: str) -> bool:
+        """End an attempt without money and tell it, in one transaction; False if it had ended already."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if await connection.fetchval(self._sql["refuse"], attempt.attempt_id, code) is None:
+                return False
+            message = PaymentRefused.model_validate(
+                {
+                    "order": str(attempt.order.order_id),
+                    "event": attempt.order.event,
+                    "attempt": str(attempt.attempt_id),
+                    "code": code,
+                }
+            )
+            await outbox.put(connection, message)
+        return True
+
+    async def mark_unknown(self, attempt: Attempt, code: str, call: int) -> None:
+        """Leave it to the resolver, which will use call number ``call`` if it may confirm again."""
+        key = confirm_key(attempt.vendor_order_id, call)
+        await self._pool.execute(self._sql["mark_unknown"], attempt.attempt_id, code, call, key)
+
+    async def take_attempts(self, most: int, lease: timedelta) -> Sequence[Unresolved]:
+        """Attempts that are due, for this process alone until the lease ends."""
+        rows = await self._pool.fetch(self._sql["take_attempts"], most, lease)
+        return [Unresolved(_attempt(row), row["overdue"]) for row in rows]
+
+    # --- Cancellations
+
+    async def take_cancellations(self, most: int, lease: timedelta) -> Sequence[Cancellation]:
+        """Cancellations that are due, for this process alone until the lease ends."""
+        rows = await self._pool.fetch(self._sql["take_cancellations"], most, lease)
+        return [Cancellation(row["cancellation_id"], row["payment_key"], row["reason"], row["calls"]) for row in rows]
+
+    async def cancellation_done(self, cancellation: Cancellation) -> None:
+        """The vendor has given everything back."""
+        await self._pool.execute(self._sql["cancellation_done"], cancellation.cancellation_id)
+
+    async def cancellation_failed(self, cancellation: Cancellation, code: str, call: int) -> None:
+        """Not given back yet; tried again later with call number ``call``."""
+        await self._pool.execute(self._sql["cancellation_failed"], cancellation.cancellation_id, code, call)
+
+
+def _order(row: asyncpg.Record) -> Order:
+    return Order(
+        order_id=row["order_id"],
+        event=row["event"],
+        buyer=row["buyer"],
+        amount=row["amount"],
+        currency=row["currency"],
+        order_name=row["order_name"],
+        pay_by=row["pay_by"],
+    )
+
+
+def _attempt(row: asyncpg.Record) -> Attempt:
+    return Attempt(
+        attempt_id=row["attempt_id"],
+        order=_order(row),
+        vendor_order_id=row["vendor_order_id"],
+        payment_key=row["payment_key"],
+        call=row["calls"],
+        idempotency_key=row["idempotency_key"],
+    )

@@ -1,0 +1,92 @@
+"""HTTP: for buyers under /payments, for ticket under /internal (which the gateway does not route)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+
+from tiketi_runtime.errors import InvalidToken
+from tiketi_runtime.security import Identity
+from tiketi_runtime.web import bearer_identity
+from tiketi_services.payment.domain import InvalidIntent
+from tiketi_services.payment.schemas import (
+    CloseClaims,
+    CloseRequest,
+    CloseView,
+    ConfirmationView,
+    ConfirmRequest,
+    IntentClaims,
+    OpenAttemptRequest,
+    OpenAttemptView,
+    OrderStateView,
+)
+from tiketi_services.payment.usecases import Cashier
+
+TICKET = "tiketi-ticket"
+
+router = APIRouter(tags=["payment"])
+Buyer = Annotated[Identity, Depends(bearer_identity)]
+
+
+def _cashier(request: Request) -> Cashier:
+    cashier: Cashier = request.app.state.cashier
+    return cashier
+
+
+TheCashier = Annotated[Cashier, Depends(_cashier)]
+
+
+@router.post("/payments/attempts", status_code=201)
+async def open_attempt(
+    body: OpenAttemptRequest, buyer: Buyer, cashier: TheCashier, request: Request
+) -> OpenAttemptView:
+    """Begin to pay an order: only after this may the vendor's window be opened."""
+    intent = await _intent(request, body.intent)
+    attempt = await cashier.open_attempt(buyer.subject, intent.to_order())
+    return OpenAttemptView.of(attempt, request.app.state.toss_client_key)
+
+
+@router.post("/payments/confirm", responses={202: {"model": ConfirmationView}})
+async def confirm(body: ConfirmRequest, buyer: Buyer, cashier: TheCashier, response: Response) -> ConfirmationView:
+    """Charge what the buyer has authenticated at the vendor. Sending it again is safe."""
+    confirmation = await cashier.confirm(buyer.subject, body.order_id, body.payment_key, body.amount)
+    response.status_code = 202 if confirmation.outcome is None else 200
+    return ConfirmationView.of(confirmation)
+
+
+@router.get("/payments/orders/{order}")
+async def show_order(order: UUID, buyer: Buyer, cashier: TheCashier) -> OrderStateView:
+    """Whether an order of one's own is paid, with the proof."""
+    return OrderStateView.of(*await cashier.order(order, buyer.subject))
+
+
+@router.post("/internal/orders/close")
+async def close_order(body: CloseRequest, cashier: TheCashier, request: Request) -> CloseView:
+    """Ticket asks before it frees seats. Idempotent; an order never seen is closed as well, and for ever."""
+    claims = await request.app.state.ticket_tokens.verify(body.request, "order-close+jwt", TICKET)
+    try:
+        order = CloseClaims.model_validate(claims).order
+    except ValidationError:
+        raise InvalidToken("The token names no order.") from None
+    return CloseView(status=await cashier.close(order))
+
+
+@router.get("/.well-known/jwks.json")
+async def jwks(request: Request) -> dict[str, Any]:
+    """The key that outcomes are signed with."""
+    keys: dict[str, Any] = request.app.state.signer.jwks()
+    return keys
+
+
+async def _intent(request: Request, token: str) -> IntentClaims:
+    """Claims of a payment intent that ticket signed. Raises InvalidIntent, or Unavailable without ticket's keys."""
+    try:
+        claims = await request.app.state.ticket_tokens.verify(token, "payment-intent+jwt", TICKET)
+        return IntentClaims.model_validate(claims)
+    except InvalidToken as error:
+        raise InvalidIntent(f"intent: {error.detail}") from error
+    except ValidationError as error:
+        raise InvalidIntent("intent: the token does not tell all of the order.") from error

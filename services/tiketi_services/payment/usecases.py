@@ -1,0 +1,268 @@
+"""What payment does, one method an intent. The buyer is always told from the rows, never from what a call returned."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from prometheus_client import Counter
+
+from tiketi_runtime.errors import TiketiError
+from tiketi_runtime.security import TokenSigner
+from tiketi_services.payment.domain import (
+    MAX_ATTEMPTS,
+    Attempt,
+    AttemptState,
+    CloseStatus,
+    Confirmation,
+    ForeignIntent,
+    OpenAttempt,
+    Order,
+    OrderState,
+    PaymentCancelled,
+    PaymentKeyDiffers,
+    PaymentRefused,
+    Standing,
+    TooManyAttempts,
+    UnknownAttempt,
+    UnknownOrder,
+    cancel_key,
+    check_currency,
+    check_request,
+    new_vendor_order_id,
+    why_not_payable,
+)
+from tiketi_services.payment.repository import (
+    AnotherUnderWay,
+    AttemptView,
+    Cancellation,
+    OrderView,
+    PaymentKeyTaken,
+    Payments,
+    Unresolved,
+)
+from tiketi_services.payment.toss import AnswerLost, TossClient, VendorRefusal
+from tiketi_services.payment.vendor import Decision, Meaning, VendorPayment, judge, keeps_answer, meaning
+
+OUTCOME_TYP = "payment-outcome+jwt"
+NOT_OPEN = "ORDER_NOT_OPEN"
+"""Reason of a cancellation: the order has its outcome already, or is closed."""
+
+ENDED = Counter("tiketi_payment_attempts_ended_total", "Attempts by how they ended.", ["result"])
+VENDOR_FAULTS = Counter(
+    "tiketi_payment_vendor_faults_total", "Answers which say that our own calls, keys or settings are wrong.", ["code"]
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cashier:
+    """The use cases and what they need.
+
+    ``patience``: how long a confirm may be CONFIRMING before the resolver asks; longer than the vendor's timeouts.
+    ``outcome_lifetime``: how long a signed outcome proves the payment to ticket.
+    """
+
+    payments: Payments
+    toss: TossClient
+    signer: TokenSigner
+    patience: timedelta
+    outcome_lifetime: timedelta
+
+    async def open_attempt(self, buyer: str, order: Order) -> OpenAttempt:
+        """Store the order that a verified intent tells of, and a READY attempt for it.
+
+        Raises ForeignIntent, CurrencyNotSupported, OrderDiffers, or why the order takes no payment now.
+        """
+        if order.buyer != buyer:
+            raise ForeignIntent("This payment intent was made for another buyer.")
+        check_currency(order)
+        await self.payments.learn(order)
+        attempt = OpenAttempt(uuid4(), new_vendor_order_id(), order)
+        if not await self.payments.open_attempt(attempt.attempt_id, order.order_id, attempt.vendor_order_id):
+            raise await self._why_no_attempt(order)
+        return attempt
+
+    async def _why_no_attempt(self, order: Order) -> TiketiError:
+        view, attempts = await self.order(order.order_id, order.buyer)
+        if len(attempts) >= MAX_ATTEMPTS and view.state is OrderState.OPEN and not view.overdue:
+            return TooManyAttempts("This order was tried too often.")
+        return why_not_payable(view.state, overdue=view.overdue)
+
+    async def order(self, order_id: UUID, buyer: str) -> tuple[OrderView, list[AttemptView]]:
+        """A buyer's own order and its attempts, oldest first. Raises UnknownOrder."""
+        view = await self.payments.order(order_id, buyer)
+        if view is None:
+            raise UnknownOrder("There is no such order of yours.")
+        return view, await self.payments.attempts(order_id)
+
+    async def close(self, order_id: UUID) -> CloseStatus:
+        """Close an order unless it is paid or an attempt is under way; for ever, also if it was never seen."""
+        return await self.payments.close(order_id)
+
+    async def confirm(self, buyer: str, vendor_order_id: str, payment_key: str, amount: int) -> Confirmation:
+        """Charge what the buyer has authenticated; a repeated call is answered from the rows.
+
+        Raises UnknownAttempt, AmountDiffers, PaymentKeyDiffers, why the order takes no payment now, PaymentRefused or
+        PaymentCancelled.
+        """
+        attempt = await self._begin(buyer, vendor_order_id, payment_key, amount)
+        if attempt is not None:
+            await self._ask_vendor(attempt, is_first=True)
+        standing = await self._standing(vendor_order_id, buyer)
+        check_request(standing, payment_key, amount)
+        return _answer(standing)
+
+    async def _begin(self, buyer: str, vendor_order_id: str, payment_key: str, amount: int) -> Attempt | None:
+        try:
+            return await self.payments.begin_confirm(vendor_order_id, buyer, payment_key, amount, self.patience)
+        except PaymentKeyTaken:
+            raise PaymentKeyDiffers("This payment key belongs to another attempt.") from None
+        except AnotherUnderWay:
+            raise why_not_payable(OrderState.OPEN, overdue=False) from None
+
+    async def _standing(self, vendor_order_id: str, buyer: str) -> Standing:
+        standing = await self.payments.standing(vendor_order_id, buyer)
+        if standing is None:
+            raise UnknownAttempt("There is no such payment of yours.")
+        return standing
+
+    async def _ask_vendor(self, attempt: Attempt, *, is_first: bool) -> None:
+        """Confirm at the vendor under the key that is stored, and write down what came of it."""
+        try:
+            payment = await self.toss.confirm(
+                attempt.payment_key, attempt.vendor_order_id, attempt.order.amount, attempt.idempotency_key
+            )
+        except AnswerLost as error:
+            await self.payments.mark_unknown(attempt, error.code, attempt.call)
+        except VendorRefusal as refusal:
+            await self._apply_refusal(attempt, refusal, is_first=is_first)
+        else:
+            if not await self.apply(attempt, payment):
+                await self.payments.mark_unknown(attempt, payment.status, attempt.call)
+
+    async def _apply_refusal(self, attempt: Attempt, refusal: VendorRefusal, *, is_first: bool) -> None:
+        what = meaning(refusal.status, refusal.code)
+        if what is Meaning.OURS:
+            VENDOR_FAULTS.labels(refusal.code).inc()
+            log.error(
+                "vendor does not accept our call", extra={"attempt": str(attempt.attempt_id), "code": refusal.code}
+            )
+        # That a call of ours was not accepted proves that nothing was charged only if it was the first.
+        if what is Meaning.REFUSED or (what is Meaning.OURS and is_first):
+            await self._refuse(attempt, refusal.code)
+        else:
+            next_call = attempt.call + keeps_answer(refusal.status)
+            await self.payments.mark_unknown(attempt, refusal.code, next_call)
+
+    async def apply(self, attempt: Attempt, payment: VendorPayment) -> bool:
+        """Write down what the vendor's payment means for the attempt; False if it decides nothing yet."""
+        verdict = judge(attempt, payment)
+        match verdict.decision:
+            case Decision.APPROVED:
+                if await self.payments.settle(attempt, self._outcome(attempt)):
+                    ENDED.labels("paid").inc()
+                else:
+                    await self._give_back(attempt, NOT_OPEN)
+            case Decision.CANCEL:
+                await self._give_back(attempt, verdict.code)
+            case Decision.REFUSED:
+                await self._refuse(attempt, verdict.code)
+            case Decision.UNDECIDED:
+                return False
+        return True
+
+    def _outcome(self, attempt: Attempt) -> str:
+        order = attempt.order
+        claims = {
+            "order": str(order.order_id),
+            "event": order.event,
+            "buyer": order.buyer,
+            "status": OrderState.PAID.value,
+            "amount": order.amount,
+            "currency": order.currency,
+            "paymentKey": attempt.payment_key,
+        }
+        return self.signer.sign(OUTCOME_TYP, claims, self.outcome_lifetime)
+
+    async def _refuse(self, attempt: Attempt, code: str) -> None:
+        if await self.payments.refuse(attempt, code):
+            ENDED.labels("refused").inc()
+
+    async def _give_back(self, attempt: Attempt, reason: str) -> None:
+        if await self.payments.cancel_instead(attempt, reason):
+            log.warning("charged, to be cancelled", extra={"attempt": str(attempt.attempt_id), "reason": reason})
+            ENDED.labels("cancelled").inc()
+
+    async def resolve(self, unresolved: Unresolved) -> None:
+        """Find out what became of an attempt: look; if that decides nothing and payBy has not passed, confirm again."""
+        attempt = unresolved.attempt
+        try:
+            payment = await self.toss.look_up(attempt.payment_key)
+        except (VendorRefusal, AnswerLost) as error:
+            code = error.code
+        else:
+            if await self.apply(attempt, payment):
+                return
+            code = payment.status
+        if unresolved.overdue:
+            await self.payments.mark_unknown(attempt, code, attempt.call)
+        else:
+            await self._ask_vendor(attempt, is_first=False)
+
+    async def give_back(self, cancellation: Cancellation) -> None:
+        """Cancel a payment in full at the vendor; done only when its balance is zero."""
+        call, code = cancellation.call, "BALANCE_LEFT"
+        try:
+            payment = await self.toss.cancel(
+                cancellation.payment_key, cancellation.reason, cancel_key(cancellation.cancellation_id, call)
+            )
+        except AnswerLost as error:
+            code, payment = error.code, None
+        except VendorRefusal as refusal:
+            code, call = refusal.code, call + keeps_answer(refusal.status)
+            payment = await self._look(cancellation.payment_key)
+        if payment is not None and payment.balance_amount == 0:
+            await self.payments.cancellation_done(cancellation)
+            return
+        log.error("not given back yet", extra={"cancellation": str(cancellation.cancellation_id), "code": code})
+        await self.payments.cancellation_failed(cancellation, code, call)
+
+    async def _look(self, payment_key: str) -> VendorPayment | None:
+        try:
+            return await self.toss.look_up(payment_key)
+        except (VendorRefusal, AnswerLost):
+            return None
+
+
+def _answer(standing: Standing) -> Confirmation:
+    """What the buyer is told of an attempt, by its rows."""
+    match standing.attempt_state:
+        case AttemptState.READY:
+            raise why_not_payable(standing.order_state, overdue=standing.overdue)
+        case AttemptState.REFUSED:
+            raise _refused(standing)
+        case AttemptState.DONE if standing.outcome is None:
+            raise PaymentCancelled("The order could not take this payment; it is given back in full.")
+        case _:
+            return Confirmation(standing.order.order_id, standing.outcome)
+
+
+def _refused(standing: Standing) -> PaymentRefused:
+    order = standing.order
+    still_open = standing.order_state is OrderState.OPEN and not standing.overdue
+    advice = "The order is still open: try again until payBy." if still_open else "The order takes no payment any more."
+    return PaymentRefused(
+        f"The payment was refused ({standing.code}). Nothing was charged. {advice}",
+        vendorCode=standing.code,
+        order=str(order.order_id),
+        payBy=_iso(order.pay_by),
+        orderOpen=still_open,
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

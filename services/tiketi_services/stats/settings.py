@@ -1,0 +1,21 @@
+"""Settings of the stats service."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from tiketi_runtime.settings import RuntimeSettings, WithBroker, WithDatabase, WithRedis
+
+
+class StatsSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, env_prefix="TIKETI_STATS_"):
+    """What stats needs to know."""
+
+    auth_jwks_url: str
+    """Where auth publishes the keys of access tokens. Only organisers and SREs send one; they see the revenue."""
+    kubeconfig: Path | None = None
+    """API server to write status to; none means the pod's own service account."""
+    read_interval: timedelta = timedelta(seconds=2)
+    """How often figures are taken. Each time reads every painted seat: 60,000 seats are 60 short reads of Redis."""
+    write_interval: timedelta = timedelta(seconds=5)
+    """Least time between two writes of one event's status; each is a write to etcd that every watcher gets."""

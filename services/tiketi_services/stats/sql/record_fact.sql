@@ -1,0 +1,15 @@
+-- Add one fact to its order; what is known stays.
+-- $1 order uuid  $2 event  $3 seats text[]  $4 amount (minor units)  $5 currency
+-- $6 placed_at  $7 settled_at  $8 issued_at  $9 closed_at  $10 refusals; each but $1, $2 and $10 may be NULL
+INSERT INTO sales AS known
+  (order_id, event, seats, amount, currency, placed_at, settled_at, issued_at, closed_at, refusals)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (order_id) DO UPDATE SET
+  seats      = COALESCE(known.seats, excluded.seats),
+  amount     = COALESCE(known.amount, excluded.amount),
+  currency   = COALESCE(known.currency, excluded.currency),
+  placed_at  = COALESCE(known.placed_at, excluded.placed_at),
+  settled_at = COALESCE(known.settled_at, excluded.settled_at),
+  issued_at  = COALESCE(known.issued_at, excluded.issued_at),
+  closed_at  = COALESCE(known.closed_at, excluded.closed_at),
+  refusals   = known.refusals + excluded.refusals
