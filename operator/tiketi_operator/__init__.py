@@ -1,0 +1,1 @@
+"""The operator: turns TicketEvents into sale sheets, children and conditions. No sale waits for it."""

@@ -1,0 +1,96 @@
+"""``kubectl tiketi``: questions to the plan that the objects themselves do not answer.
+
+``kubectl tiketi plan NAME -n NAMESPACE --at 2027-03-01T19:55:00+09:00`` prints what the operator would have in place
+at that instant, from the same pure function the operator uses. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from tiketi_operator.manifests.metadata import Manifest
+from tiketi_operator.plan import Observed, plan
+from tiketi_operator.sale import Unsellable, check_sale, compile_sale
+from tiketi_operator.settings import PlatformSettings
+from tiketi_runtime.contracts.kubernetes_object import API_VERSION
+from tiketi_runtime.contracts.phase import phase_at
+from tiketi_runtime.contracts.queue_policy import QueuePolicy
+from tiketi_runtime.contracts.ticket_event import TicketEvent
+from tiketi_runtime.errors import NotFound, TiketiError
+from tiketi_runtime.kubernetes import Cluster
+
+
+def main() -> None:
+    """Entry point of the kubectl plugin; exit code 1 when the question has no answer."""
+    arguments = _parser().parse_args()
+    try:
+        print(asyncio.run(_plan(arguments)), end="")  # noqa: T201 - the answer
+    except (TiketiError, Unsellable) as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("kubectl tiketi", description="Questions about ticket events.")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("plan", help="print the objects of an event at an instant, as YAML")
+    command.add_argument("name", help="name of the TicketEvent")
+    command.add_argument("-n", "--namespace", default="default", help="its namespace")
+    command.add_argument("--at", type=_instant, default=None, help="the instant (RFC 3339); now if left out")
+    kubeconfig = Path(os.environ.get("KUBECONFIG", "~/.kube/config")).expanduser()
+    command.add_argument("--kubeconfig", type=Path, default=kubeconfig, help="$KUBECONFIG if left out")
+    command.add_argument("--platform-namespace", default="tiketi-system", help="where the platform is installed")
+    return parser
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no time zone: write it like 2027-03-01T19:55:00+09:00")
+    return moment
+
+
+async def _plan(arguments: argparse.Namespace) -> str:
+    settings = PlatformSettings(namespace=arguments.platform_namespace)
+    now = arguments.at or datetime.now(UTC)
+    async with await Cluster.connect(arguments.kubeconfig) as cluster:
+        event = TicketEvent.from_body(await _get(cluster, "TicketEvent", arguments.name, arguments.namespace))
+        policy = await cluster.get(API_VERSION, "QueuePolicy", event.spec.queue_policy_ref.name, event.namespace)
+        ticket = await cluster.get("apps/v1", "Deployment", settings.ticket_service, settings.namespace)
+    sale = compile_sale(event, check_sale(event, None if policy is None else QueuePolicy.from_body(policy)))
+    template = None if ticket is None else ticket["spec"]["template"]
+    # As if every pod that is asked for were ready, so that the route is where it is meant to be.
+    observed = Observed(ticket_template=template, lane_ready=event.spec.capacity.peak_replicas)
+    planned = plan(event, sale, now, observed, settings)
+    heading = f"# {event.id} at {now.isoformat()}: phase {phase_at(sale, now)}, lane {planned.stage}\n"
+    return heading + _yaml([*planned.children, *planned.shared])
+
+
+async def _get(cluster: Cluster, kind: str, name: str, namespace: str) -> Manifest:
+    body = await cluster.get(API_VERSION, kind, name, namespace)
+    if body is None:
+        raise NotFound(f"there is no {kind} {name} in namespace {namespace}")
+    return body
+
+
+def _yaml(manifests: Sequence[Manifest]) -> str:
+    return yaml.dump_all(manifests, Dumper=_WithoutAliases, sort_keys=False)
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    """Repeats what is the same instead of pointing at it: the answer is for people."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Never an alias."""
+        return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Instants: when an event is armed, when it sleeps again, and when it must next be looked at. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from tiketi_runtime.contracts.phase import boundaries
+from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
+from tiketi_runtime.contracts.ticket_event import Lane
+from tiketi_runtime.contracts.ticket_event_status import Timeline
+
+GUARDED_PHASES = frozenset({Phase.ARMED, Phase.PREQUEUE, Phase.PRESALE, Phase.ON_SALE, Phase.PAUSED})
+"""Phases in which deleting the event would hurt buyers."""
+
+
+class Stage(StrEnum):
+    """What the event needs of the platform; the phase is for people."""
+
+    ASLEEP = "Asleep"
+    """No pod of its own."""
+    ARMED = "Armed"
+    """Everything at its peak; nothing is made smaller, no image changes."""
+    WINDING_DOWN = "WindingDown"
+    """Closed, but somebody may still be paying."""
+
+
+def stage_at(sale: SaleContent, now: datetime) -> Stage:
+    """The stage at ``now``."""
+    if sale.arm_at <= now < sale.closes_at:
+        return Stage.ARMED
+    return Stage.WINDING_DOWN if sale.closes_at <= now < asleep_at(sale) else Stage.ASLEEP
+
+
+def asleep_at(sale: SaleContent) -> datetime:
+    """When the last session and the last hold that began in time have ended, and an order had time to be paid."""
+    return sale.closes_at + sale.queue.session_duration + sale.hold_duration
+
+
+def instants(sale: SaleContent) -> list[datetime]:
+    """Every instant at which phase or stage may change by time alone, in order."""
+    return sorted({*boundaries(sale), asleep_at(sale)})
+
+
+def next_instant(sale: SaleContent, now: datetime) -> datetime | None:
+    """The first instant after ``now``; None when nothing changes by time any more."""
+    return next((instant for instant in instants(sale) if instant > now), None)
+
+
+def timeline_of(sale: SaleContent) -> Timeline:
+    """The instants as the status shows them, in UTC. Only a lane of its own ever sleeps."""
+    return Timeline(
+        arm_at=sale.arm_at.astimezone(UTC),
+        prequeue_at=None if sale.prequeue_at is None else sale.prequeue_at.astimezone(UTC),
+        opens_at=sale.opens_at.astimezone(UTC),
+        closes_at=sale.closes_at.astimezone(UTC),
+        asleep_at=asleep_at(sale).astimezone(UTC) if sale.lane == Lane.DEDICATED else None,
+    )

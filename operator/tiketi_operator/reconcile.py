@@ -1,0 +1,257 @@
+"""One visit to an event: read, compile, write the sheet, plan, apply, prove, report. Any number of times."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from tiketi_operator.children import ChildRefused
+from tiketi_operator.manifests.metadata import MANAGER
+from tiketi_operator.metrics import BOUNDARY_LAG_SECONDS, RECONCILE_SECONDS, RECONCILES
+from tiketi_operator.phase import GUARDED_PHASES, instants, next_instant
+from tiketi_operator.plan import SharedNeed, plan, shared_objects
+from tiketi_operator.ports import Ports
+from tiketi_operator.probes import queue_fact
+from tiketi_operator.queue_setup import Provisioned, SaleSheets
+from tiketi_operator.sale import Unsellable, check_sale, compile_sale, opened_before_creation
+from tiketi_operator.settings import OperatorSettings
+from tiketi_operator.status import (
+    FALSE,
+    TRUE,
+    Fact,
+    Facts,
+    Notice,
+    compose,
+    document,
+    is_settled,
+    is_written,
+    notices,
+    unknown,
+)
+from tiketi_runtime.contracts.identity import EventId, namespace_and_name
+from tiketi_runtime.contracts.kubernetes_object import API_VERSION
+from tiketi_runtime.contracts.phase import phase_at
+from tiketi_runtime.contracts.queue_policy import QueuePolicy
+from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
+from tiketi_runtime.contracts.ticket_event import TicketEvent
+from tiketi_runtime.contracts.ticket_event_status import Sales, TicketEventStatus
+from tiketi_runtime.errors import NotFound
+from tiketi_runtime.kubernetes import Cluster, Manifest
+from tiketi_runtime.redis import RedisError
+
+CONFIRM_DELETE = "tiketi.dev/confirm-delete"
+"""Annotation that lets an event be deleted although buyers are in it; its value is the reason."""
+
+_JUST_AFTER = timedelta(milliseconds=20)
+"""A visit for an instant comes a little after it, so that every clock agrees that it has come."""
+_SOON = timedelta(seconds=1)
+_LATER = timedelta(seconds=5)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What came of a visit."""
+
+    at: datetime
+    notices: tuple[Notice, ...] = ()
+    sleep: timedelta = timedelta(0)
+    """How long the event needs no other visit unless something happens."""
+    refusal: str = ""
+    """Why the event is not deleted yet; empty if nobody asked for it, or it is done."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An event, and the sale it stands for at one instant."""
+
+    event: TicketEvent
+    now: datetime
+    queue: Fact
+    sale: SaleContent | None = None
+    """What the services sell by; None while there is nothing they could."""
+    provisioned: Provisioned | None = None
+    obstacle: Fact | None = None
+    refusal: Fact | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """Where the sale stands, for people."""
+        if self.sale is not None:
+            return phase_at(self.sale, self.now, sold=_sales(self.event).sold or 0)
+        if self.now >= self.event.spec.sale.closes_at:
+            return Phase.CLOSED
+        return self.event.status.phase or Phase.SCHEDULED
+
+    @property
+    def changed_at(self) -> datetime:
+        """When something new was last asked of services or mesh."""
+        armed_at = [self.sale.arm_at] if self.sale is not None and self.sale.arm_at <= self.now else []
+        written_at = [self.provisioned.since] if self.provisioned is not None else []
+        return max([*armed_at, *written_at], default=datetime.min.replace(tzinfo=UTC))
+
+
+async def reconcile(
+    event: EventId, ports: Ports, needs: Sequence[SharedNeed], last_visit: datetime | None = None
+) -> Visit | None:
+    """Bring one event to what it should be now; None if there is no such event.
+
+    ``needs`` are what all events ask of the shared ticket service; ``last_visit`` is for the metrics alone.
+    Raises ApiUnavailable.
+    """
+    body = await _read(event, ports.cluster)
+    if body is None:
+        return None
+    with RECONCILE_SECONDS.time():
+        case = await _prepare(TicketEvent.from_body(body), ports)
+        _count_lag(case, last_visit)
+        return await _carry_out(case, body, ports, needs)
+
+
+async def dismiss(event: EventId, ports: Ports, needs: Sequence[SharedNeed]) -> Visit:
+    """Take down an event that is being deleted; or, while buyers are in it, keep it going and say why.
+
+    Raises ApiUnavailable and RedisError.
+    """
+    body = await _read(event, ports.cluster)
+    stored = await ports.sheets.stored(event)
+    now = await ports.sheets.now()
+    if body is not None and stored is not None:
+        found = TicketEvent.from_body(body)
+        refusal = _refusal(found, stored.sale, now)
+        if refusal is not None:
+            case = replace(await _prepare(found, ports), refusal=refusal)
+            return replace(await _carry_out(case, body, ports, needs), refusal=refusal.message)
+    await ports.children.sweep(event)
+    others = [need for need in needs if need.event != event]
+    await ports.children.put_shared(shared_objects(others, now, ports.settings))
+    swept = await ports.sheets.sweep(event)
+    log.info("event dismissed", extra={"event": event, "keys": swept})
+    return Visit(now)
+
+
+async def _read(event: EventId, cluster: Cluster) -> Manifest | None:
+    namespace, name = namespace_and_name(event)
+    return await cluster.get(API_VERSION, "TicketEvent", name, namespace)
+
+
+async def _prepare(event: TicketEvent, ports: Ports) -> Case:
+    """Compile the sale and write its sheet. Without Redis it is compiled all the same, for the children's sake."""
+    policy = await _policy(event, ports.cluster)
+    obstacle, sale = None, None
+    try:
+        sale = compile_sale(event, check_sale(event, policy))
+    except Unsellable as error:
+        obstacle = Fact(TRUE, error.reason, error.message)
+    try:
+        return await _with_sheet(event, sale, obstacle, ports.sheets)
+    except RedisError as error:
+        log.warning("Redis is away", extra={"event": event.id, "error": str(error)})
+        away = Fact(FALSE, "RedisUnavailable", f"The operator does not reach Redis: {error}", settles=False)
+        return Case(event, datetime.now(UTC), away, sale, obstacle=obstacle)
+
+
+async def _policy(event: TicketEvent, cluster: Cluster) -> QueuePolicy | None:
+    body = await cluster.get(API_VERSION, "QueuePolicy", event.spec.queue_policy_ref.name, event.namespace)
+    return None if body is None else QueuePolicy.from_body(body)
+
+
+async def _with_sheet(event: TicketEvent, sale: SaleContent | None, obstacle: Fact | None, sheets: SaleSheets) -> Case:
+    """What cannot be compiled now goes on as it was last compiled: a sale under way does not stop for a mistake."""
+    if sale is not None:
+        provisioned = await sheets.provision(sale)
+        return Case(event, provisioned.now, queue_fact(provisioned), sale, provisioned, obstacle)
+    stored = await sheets.stored(event.id)
+    if stored is None:
+        nothing = unknown("NoSale", "There is no sale sheet: the services do not know the event.")
+        return Case(event, await sheets.now(), nothing, obstacle=obstacle)
+    found = stored.provisioned
+    return Case(event, found.now, queue_fact(found), stored.sale, found, obstacle)
+
+
+async def _carry_out(case: Case, body: Manifest, ports: Ports, needs: Sequence[SharedNeed]) -> Visit:
+    facts = await _apply(case, ports, needs)
+    status = compose(
+        case.event,
+        case.sale,
+        facts,
+        phase=case.phase,
+        now=case.now,
+        changed_at=case.changed_at,
+        settling=ports.settings.settling_time,
+    )
+    await _write(status, body, ports.cluster)
+    RECONCILES.labels("settled" if is_settled(status) else "unsettled").inc()
+    return Visit(case.now, _notices(case, status), _sleep(case, status, ports.settings))
+
+
+async def _apply(case: Case, ports: Ports, needs: Sequence[SharedNeed]) -> Facts:
+    if case.sale is None:
+        return Facts.without_sale(case.queue, case.obstacle)
+    observed = await ports.children.observe(case.event, needs)
+    planned = plan(case.event, case.sale, case.now, observed, ports.settings)
+    obstacle = case.obstacle
+    try:
+        await ports.children.put(case.event.id, planned)
+    except ChildRefused as error:
+        log.error("children refused", extra={"event": case.event.id, "error": error.detail})
+        obstacle = obstacle or Fact(TRUE, "ChildRefused", error.detail)
+    facts = await ports.prover.prove(case.event, case.sale, planned, case.queue)
+    return replace(facts, obstacle=obstacle, refusal=case.refusal)
+
+
+async def _write(status: TicketEventStatus, body: Manifest, cluster: Cluster) -> None:
+    """Apply the status unless the object says so already. An object that is gone meanwhile needs none."""
+    wanted = document(status)
+    if is_written(body, wanted):
+        return
+    metadata = {name: body["metadata"][name] for name in ("name", "namespace", "uid")}
+    manifest = {"apiVersion": API_VERSION, "kind": "TicketEvent", "metadata": metadata, "status": wanted}
+    try:
+        await cluster.apply_status(manifest, MANAGER)
+    except NotFound:
+        log.info("event gone before its status was written", extra={"event": metadata["name"]})
+
+
+def _refusal(event: TicketEvent, sale: SaleContent, now: datetime) -> Fact | None:
+    sales = _sales(event)
+    phase, held = phase_at(sale, now, sold=sales.sold or 0), sales.held or 0
+    if event.annotations.get(CONFIRM_DELETE) or (phase not in GUARDED_PHASES and not held):
+        return None
+    return Fact(
+        TRUE,
+        "DeletionRefused",
+        f"Buyers are in the sale (phase {phase}, {held} seats held): it goes on until it closes. To delete it all the "
+        f"same, say why: kubectl annotate te {event.name} -n {event.namespace} {CONFIRM_DELETE}=<reason>",
+    )
+
+
+def _sales(event: TicketEvent) -> Sales:
+    """What stats has counted so far."""
+    return event.status.sales or Sales()
+
+
+def _notices(case: Case, status: TicketEventStatus) -> tuple[Notice, ...]:
+    found = notices(case.event.status, status)
+    if case.event.status.phase is None and case.sale is not None and opened_before_creation(case.event):
+        message = "spec.sale.opensAt was past when the event was created: it opens at once, without being prepared."
+        found.append(Notice("OpensAtOnce", message, is_warning=True))
+    return tuple(found)
+
+
+def _sleep(case: Case, status: TicketEventStatus, settings: OperatorSettings) -> timedelta:
+    longest = settings.longest_sleep
+    if not is_settled(status):
+        longest = _SOON if case.now < case.changed_at + settings.settling_time else _LATER
+    instant = None if case.sale is None else next_instant(case.sale, case.now)
+    return longest if instant is None else min(longest, instant - case.now + _JUST_AFTER)
+
+
+def _count_lag(case: Case, last_visit: datetime | None) -> None:
+    if last_visit is not None and case.sale is not None:
+        for instant in instants(case.sale):
+            if last_visit < instant <= case.now:
+                BOUNDARY_LAG_SECONDS.observe((case.now - instant).total_seconds())

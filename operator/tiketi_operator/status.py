@@ -1,0 +1,239 @@
+"""Status of an event from facts: conditions, their transitions, and what is worth a Kubernetes Event. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from tiketi_operator.phase import Stage, stage_at, timeline_of
+from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
+from tiketi_runtime.contracts.ticket_event import TicketEvent
+from tiketi_runtime.contracts.ticket_event_status import Condition, ConditionStatus, TicketEventStatus, Timeline
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+READY, RECONCILING, STALLED, ARMED = "Ready", "Reconciling", "Stalled", "Armed"
+QUEUE_READY, CAPACITY_READY, ROUTING_READY = "QueueReady", "CapacityReady", "RoutingReady"
+LIMITS_ENFORCED, INVENTORY_CONSISTENT = "LimitsEnforced", "InventoryConsistent"
+
+_OWNED = ("phase", "observedGeneration", "conditions", "timeline", "replicas")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What was found to be so. A fact that is not due says nothing about whether the event is ready."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+    due: bool = True
+    settles: bool = True
+    """Whether time alone may make it true."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is true in the data plane."""
+
+    queue: Fact
+    capacity: Fact
+    routing: Fact
+    limits: Fact
+    obstacle: Fact | None = None
+    """Why the event as written cannot be carried out; None when nothing is in the way."""
+    refusal: Fact | None = None
+    """Why the event is not deleted although somebody asked for it. Nothing is wrong with the sale."""
+    replicas: int = 0
+    """Ready pods that serve the event."""
+
+    @classmethod
+    def without_sale(cls, queue: Fact, obstacle: Fact | None) -> Self:
+        """Nothing can be found out about an event that nobody can sell."""
+        nothing = unknown("NoSale", "There is no sale to serve.")
+        return cls(queue, nothing, nothing, nothing, obstacle)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to post as a Kubernetes Event on the TicketEvent."""
+
+    reason: str
+    message: str
+    is_warning: bool = False
+
+
+_NOT_STALLED = Fact(FALSE, "NothingInTheWay", "Nothing waits for somebody's hand.")
+NOT_AUDITED = Fact(UNKNOWN, "NotAudited", "Nobody has compared orders, payments and tickets yet.", due=False)
+
+
+def unknown(reason: str, message: str) -> Fact:
+    """A fact that cannot be known yet and does not count."""
+    return Fact(UNKNOWN, reason, message, due=False)
+
+
+def utc_text(moment: datetime) -> str:
+    """RFC 3339 in UTC and whole seconds, as Kubernetes writes times."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def compose(
+    event: TicketEvent,
+    sale: SaleContent | None,
+    facts: Facts,
+    *,
+    phase: Phase,
+    now: datetime,
+    changed_at: datetime,
+    settling: timedelta,
+) -> TicketEventStatus:
+    """The status the operator is to write.
+
+    ``changed_at`` is when something was last asked for; for ``settling`` after it, what is not true yet is Unknown.
+    """
+    judged = _settled(facts, is_settling=now < changed_at + settling)
+    found = {
+        QUEUE_READY: judged.queue,
+        CAPACITY_READY: judged.capacity,
+        ROUTING_READY: judged.routing,
+        LIMITS_ENFORCED: judged.limits,
+    }
+    found[ARMED] = _armed(sale, judged, now)
+    found[INVENTORY_CONSISTENT] = NOT_AUDITED
+    summary = {
+        READY: _ready(found, judged.obstacle, phase, sale),
+        RECONCILING: _reconciling(found),
+        STALLED: judged.obstacle or judged.refusal or _NOT_STALLED,
+    }
+    return TicketEventStatus(
+        phase=phase,
+        observed_generation=event.generation,
+        conditions=_conditions({**summary, **found}, event, now),
+        timeline=timeline_of(sale) if sale is not None else _asked_for(event),
+        replicas=judged.replicas,
+    )
+
+
+def document(status: TicketEventStatus) -> dict[str, Any]:
+    """The fields of the status that the operator owns, as they are applied."""
+    written = status.model_dump(mode="json", by_alias=True, exclude_none=True, include={*_FIELDS})
+    for condition in written["conditions"]:
+        condition["lastTransitionTime"] = utc_text(datetime.fromisoformat(condition["lastTransitionTime"]))
+    return written
+
+
+def is_written(body: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the stored object already says what is wanted: then nothing is sent."""
+    status = body.get("status") or {}
+    return all(status.get(name) == wanted.get(name) for name in _OWNED)
+
+
+def is_settled(status: TicketEventStatus) -> bool:
+    """Whether there is nothing to wait for but time and people: then the event is looked at less often."""
+    held = {condition.type: condition.status for condition in status.conditions}
+    return TRUE in (held.get(READY), held.get(STALLED))
+
+
+def notices(old: TicketEventStatus, new: TicketEventStatus) -> list[Notice]:
+    """One for the phase if it changed, one for each condition that turned."""
+    found = []
+    if new.phase is not None and new.phase != old.phase:
+        before = "" if old.phase is None else f", was {old.phase}"
+        found.append(Notice(new.phase, f"The sale is {new.phase}{before}."))
+    before_by_type = {condition.type: condition.status for condition in old.conditions}
+    for condition in new.conditions:
+        quiet = FALSE if condition.type in (STALLED, RECONCILING) else UNKNOWN
+        if condition.type != RECONCILING and condition.status != before_by_type.get(condition.type, quiet):
+            found.append(_turned(condition))
+    return found
+
+
+_FIELDS = ("phase", "observed_generation", "conditions", "timeline", "replicas")
+
+
+def _settled(facts: Facts, *, is_settling: bool) -> Facts:
+    if not is_settling:
+        return facts
+    return replace(
+        facts,
+        queue=_not_yet(facts.queue),
+        capacity=_not_yet(facts.capacity),
+        routing=_not_yet(facts.routing),
+        limits=_not_yet(facts.limits),
+    )
+
+
+def _not_yet(fact: Fact) -> Fact:
+    return replace(fact, status=UNKNOWN) if fact.due and fact.settles and fact.status is FALSE else fact
+
+
+def _armed(sale: SaleContent | None, facts: Facts, now: datetime) -> Fact:
+    if sale is None:
+        return unknown("NoSale", "There is no sale to arm.")
+    if now < sale.arm_at:
+        return unknown("NotDue", f"Is armed at {utc_text(sale.arm_at)}.")
+    if stage_at(sale, now) is not Stage.ARMED:
+        return unknown("Closed", f"The sale closed at {utc_text(sale.closes_at)}.")
+    parts = {QUEUE_READY: facts.queue, CAPACITY_READY: facts.capacity, ROUTING_READY: facts.routing}
+    missing = [(name, fact) for name, fact in parts.items() if fact.status is not TRUE]
+    if not missing:
+        return Fact(TRUE, "Armed", "The sale opens, and goes on, without anybody acting.")
+    waiting = all(fact.status is UNKNOWN for _, fact in missing)
+    message = "; ".join(f"{name}: {fact.message}" for name, fact in missing)
+    return Fact(UNKNOWN if waiting else FALSE, f"{missing[0][0].removesuffix(READY)}NotReady", message)
+
+
+def _ready(found: Mapping[str, Fact], obstacle: Fact | None, phase: Phase, sale: SaleContent | None) -> Fact:
+    if obstacle is not None:
+        return Fact(FALSE, obstacle.reason, obstacle.message)
+    due = {name: fact for name, fact in found.items() if fact.due and name != ARMED}
+    for status in (FALSE, UNKNOWN):
+        wrong = [(name, fact) for name, fact in due.items() if fact.status is status]
+        if wrong:
+            return Fact(status, wrong[0][1].reason, "; ".join(f"{name}: {fact.message}" for name, fact in wrong))
+    return Fact(TRUE, "NothingWrong", _outlook(phase, sale))
+
+
+def _outlook(phase: Phase, sale: SaleContent | None) -> str:
+    if sale is None or phase is Phase.CLOSED:
+        return "The sale is closed."
+    if phase in (Phase.SCHEDULED, Phase.ARMED, Phase.PREQUEUE, Phase.PRESALE):
+        return f"The public sale opens at {utc_text(sale.opens_at)}."
+    return f"The sale closes at {utc_text(sale.closes_at)}."
+
+
+def _reconciling(found: Mapping[str, Fact]) -> Fact:
+    waiting = [f"{name}: {fact.message}" for name, fact in found.items() if fact.due and fact.status is UNKNOWN]
+    if waiting:
+        return Fact(TRUE, "Settling", "; ".join(waiting))
+    return Fact(FALSE, "Settled", "What was asked for has been done, or cannot be done for now.")
+
+
+def _conditions(found: Mapping[str, Fact], event: TicketEvent, now: datetime) -> tuple[Condition, ...]:
+    before = {condition.type: condition for condition in event.status.conditions}
+    return tuple(_condition(name, fact, before.get(name), event.generation, now) for name, fact in found.items())
+
+
+def _condition(name: str, fact: Fact, before: Condition | None, generation: int, now: datetime) -> Condition:
+    turned = before is None or before.status is not fact.status
+    return Condition(
+        type=name,
+        status=fact.status,
+        reason=fact.reason,
+        message=fact.message,
+        last_transition_time=now.replace(microsecond=0) if turned or before is None else before.last_transition_time,
+        observed_generation=generation,
+    )
+
+
+def _turned(condition: Condition) -> Notice:
+    good = FALSE if condition.type in (STALLED, RECONCILING) else TRUE
+    is_warning = condition.status not in (good, UNKNOWN)
+    return Notice(condition.reason, f"{condition.type} is {condition.status}: {condition.message}", is_warning)
+
+
+def _asked_for(event: TicketEvent) -> Timeline:
+    """What can be said of the timeline while the event cannot be compiled."""
+    sale = event.spec.sale
+    return Timeline(opens_at=sale.opens_at.astimezone(UTC), closes_at=sale.closes_at.astimezone(UTC))

@@ -1,0 +1,99 @@
+"""Sale sheets on a real Redis."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+from tests.unit.operator.events import make_event, make_policy
+
+from tiketi_operator.queue_setup import SaleSheets
+from tiketi_operator.sale import compile_sale
+from tiketi_runtime import redis as runtime_redis
+from tiketi_runtime.contracts.identity import event_id
+from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
+from tiketi_runtime.contracts.sale_sheet import SaleSheet
+
+SALE = compile_sale(make_event(), make_policy())
+KEYS = EventKeys(SALE.event)
+
+
+@pytest.fixture
+async def sheets(redis: Redis, redis_url: str) -> AsyncIterator[SaleSheets]:
+    await redis.flushdb()
+    client = runtime_redis.connect(redis_url)
+    yield SaleSheets(client)
+    await client.aclose()
+
+
+async def test_a_sheet_is_stored_whole_under_the_time_it_was_written(sheets: SaleSheets, redis: Redis) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    stored = await sheets.provision(SALE)
+    assert before < stored.since <= stored.now
+    assert SaleSheet.model_validate_json(await redis.get(KEYS.sheet)).content() == SALE
+    assert int(await redis.get(KEYS.sheet_version)) == stored.version
+    assert await redis.smembers(EVENTS) == {SALE.event.encode()}
+
+
+async def test_the_same_sheet_keeps_its_version(sheets: SaleSheets) -> None:
+    first = await sheets.provision(SALE)
+    assert (await sheets.provision(SALE)).version == first.version
+
+
+async def test_every_change_gets_a_larger_version_even_within_one_millisecond(sheets: SaleSheets) -> None:
+    versions = [
+        (await sheets.provision(SALE.model_copy(update={"message": text}))).version for text in ("a", "b", "a", "b")
+    ]
+    assert versions == sorted(set(versions))
+
+
+async def test_a_version_never_goes_back_when_the_clock_does(sheets: SaleSheets, redis: Redis) -> None:
+    first = await sheets.provision(SALE)
+    future = first.version + 10**9
+    await redis.set(KEYS.sheet_version, future)
+    changed = await sheets.provision(SALE.model_copy(update={"message": "late"}))
+    assert changed.version == future + 1
+
+
+async def test_a_sheet_is_adopted_when_ticket_says_this_very_version(sheets: SaleSheets, redis: Redis) -> None:
+    first = await sheets.provision(SALE)
+    assert not first.is_adopted
+    await redis.set(KEYS.adopted, first.version)
+    assert (await sheets.provision(SALE)).is_adopted
+    assert not (await sheets.provision(SALE.model_copy(update={"message": "new"}))).is_adopted
+
+
+async def test_what_was_stored_last_can_be_read_back(sheets: SaleSheets) -> None:
+    assert await sheets.stored(SALE.event) is None
+    provisioned = await sheets.provision(SALE)
+    stored = await sheets.stored(SALE.event)
+    assert stored is not None
+    assert stored.sale == SALE
+    assert stored.provisioned.version == provisioned.version
+
+
+async def test_a_lost_registry_is_written_again(sheets: SaleSheets, redis: Redis) -> None:
+    await sheets.provision(SALE)
+    await redis.delete(EVENTS)
+    await sheets.provision(SALE)
+    assert await redis.smembers(EVENTS) == {SALE.event.encode()}
+
+
+async def test_only_ticket_s_keys_are_never_written(sheets: SaleSheets, redis: Redis) -> None:
+    await sheets.provision(SALE)
+    assert {key async for key in redis.scan_iter(match=KEYS.pattern)} == {
+        KEYS.sheet.encode(),
+        KEYS.sheet_version.encode(),
+    }
+
+
+async def test_a_sweep_takes_every_key_of_the_event_and_no_other(sheets: SaleSheets, redis: Redis) -> None:
+    other = EventKeys(event_id("demo", "first-sale-2"))
+    await sheets.provision(SALE)
+    await redis.sadd(EVENTS, other.event)
+    await redis.mset({f"{KEYS.prefix}line:public:{number}": 1 for number in range(1200)})
+    await redis.set(other.sheet, "{}")
+    assert await sheets.sweep(SALE.event) == 1202
+    assert {key async for key in redis.scan_iter()} == {EVENTS.encode(), other.sheet.encode()}
+    assert await redis.smembers(EVENTS) == {other.event.encode()}
+    assert await sheets.sweep(SALE.event) == 0

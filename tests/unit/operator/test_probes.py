@@ -1,0 +1,97 @@
+"""What is found in the data plane, and what it is taken for."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.unit.operator.events import OPENS, SETTINGS, make_event, make_policy, ready
+
+from tiketi_operator.plan import Observed, Plan, plan
+from tiketi_operator.probes import (
+    Answer,
+    lane_capacity_fact,
+    limits_fact,
+    queue_fact,
+    routing_fact,
+    shared_capacity_fact,
+)
+from tiketi_operator.queue_setup import Provisioned
+from tiketi_operator.sale import compile_sale
+from tiketi_operator.status import FALSE, TRUE, UNKNOWN, Fact
+from tiketi_runtime.contracts.sale_sheet import RateLimit, RateLimits
+
+EVENT = make_event()
+ADOPTED = Fact(TRUE, "Adopted", "")
+LIMITS = RateLimits(per_buyer=RateLimit(requests=60, per=timedelta(seconds=10)))
+
+
+def planned(now: datetime = OPENS, observed: Observed | None = None) -> Plan:
+    return plan(EVENT, compile_sale(EVENT, make_policy()), now, observed or ready(EVENT), SETTINGS)
+
+
+def test_the_queue_is_ready_when_the_services_have_this_version() -> None:
+    sheet = Provisioned(version=1_700_000_000_000, adopted=1_700_000_000_000, now=OPENS)
+    assert queue_fact(sheet).status is TRUE
+    assert queue_fact(replace(sheet, adopted=1_600_000_000_000)).status is FALSE
+    assert sheet.since == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "pods", "nodes", "status", "reason"),
+    [
+        (OPENS, 4, True, TRUE, "PodsReady"),
+        (OPENS, 3, True, FALSE, "TooFewPods"),
+        (OPENS, 0, False, FALSE, "NoNodes"),
+        (OPENS - timedelta(days=1), 0, True, UNKNOWN, "Asleep"),
+        (OPENS - timedelta(days=1), 0, False, FALSE, "NoNodes"),
+    ],
+)
+def test_a_lane_has_its_peak_once_armed(now: datetime, pods: int, nodes: bool, status: object, reason: str) -> None:
+    fact = lane_capacity_fact(EVENT, planned(now), pods, nodes=nodes)
+    assert (fact.status, fact.reason) == (status, reason)
+
+
+def test_a_cluster_without_nodes_is_told_of_with_its_mend() -> None:
+    fact = lane_capacity_fact(EVENT, planned(), 0, nodes=False)
+    assert "spec.capacity.lane" in fact.message
+    assert "Shared" in fact.message
+
+
+def test_a_lane_without_a_service_to_copy_is_told_of() -> None:
+    assert lane_capacity_fact(EVENT, planned(observed=Observed()), 0, nodes=True).reason == "NoTicketService"
+
+
+def test_processes_started_by_hand_count_where_there_are_no_nodes() -> None:
+    assert shared_capacity_fact(1, 7, nodes=False).status is TRUE
+    assert shared_capacity_fact(0, 7, nodes=False).status is FALSE
+    assert shared_capacity_fact(6, 7, nodes=True).status is FALSE
+    assert shared_capacity_fact(7, 7, nodes=True).status is TRUE
+
+
+@pytest.mark.parametrize(
+    ("answer", "queue", "status", "reason"),
+    [
+        (Answer(200, EVENT.id), ADOPTED, TRUE, "Answers"),
+        (Answer(429), ADOPTED, TRUE, "Limited"),
+        (Answer(200, "demo/other"), ADOPTED, FALSE, "WrongAnswer"),
+        (Answer(404), ADOPTED, FALSE, "WrongAnswer"),
+        (Answer(404), Fact(FALSE, "NotAdopted", ""), FALSE, "WaitingForQueue"),
+        (Answer(503), ADOPTED, FALSE, "WrongAnswer"),
+        (Answer(0, fault="refused"), ADOPTED, FALSE, "GatewayUnreachable"),
+    ],
+)
+def test_the_route_is_ready_when_a_buyer_gets_the_event(
+    answer: Answer, queue: Fact, status: object, reason: str
+) -> None:
+    fact = routing_fact(answer, EVENT.id, queue)
+    assert (fact.status, fact.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(60, TRUE), (61, FALSE), (None, FALSE)])
+def test_limits_are_enforced_when_the_gateway_says_so(limit: int | None, status: object) -> None:
+    assert limits_fact(Answer(200, EVENT.id, limit), LIMITS).status is status
+
+
+def test_a_policy_without_limits_needs_none() -> None:
+    fact = limits_fact(Answer(200, EVENT.id), RateLimits())
+    assert (fact.status, fact.due) == (UNKNOWN, False)

@@ -1,0 +1,185 @@
+"""Conditions: what they say, when they turn, and what people are told."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.operator.events import CLOSES, OPENS, make_event, make_policy
+
+from tiketi_operator.sale import compile_sale
+from tiketi_operator.status import (
+    FALSE,
+    TRUE,
+    UNKNOWN,
+    Fact,
+    Facts,
+    compose,
+    document,
+    is_settled,
+    is_written,
+    notices,
+    unknown,
+    utc_text,
+)
+from tiketi_runtime.contracts.phase import phase_at
+from tiketi_runtime.contracts.ticket_event_status import Condition, TicketEventStatus
+
+EVENT = make_event(capacity={"lane": "Shared"}, generation=3)
+SALE = compile_sale(EVENT, make_policy())
+GOOD = Facts(*(Fact(TRUE, "Fine", "It is so.") for _ in range(4)), replicas=2)
+BAD = Fact(FALSE, "Broken", "It is not so. Mend it.")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+SCHEDULED, DURING = OPENS - timedelta(days=1), OPENS + timedelta(minutes=1)
+
+
+def status_of(facts: Facts, now: datetime, changed_at: datetime = LONG_AGO, event=EVENT) -> TicketEventStatus:
+    return compose(
+        event,
+        SALE,
+        facts,
+        phase=phase_at(SALE, now),
+        now=now,
+        changed_at=changed_at,
+        settling=timedelta(seconds=30),
+    )
+
+
+def condition(status: TicketEventStatus, kind: str) -> Condition:
+    return next(found for found in status.conditions if found.type == kind)
+
+
+def seen(status: TicketEventStatus) -> dict[str, Any]:
+    return {"status": document(status)}
+
+
+def test_every_condition_is_there_from_the_first_visit_on() -> None:
+    status = status_of(Facts.without_sale(unknown("NoSale", "none"), BAD), SCHEDULED)
+    assert [found.type for found in status.conditions] == [
+        "Ready",
+        "Reconciling",
+        "Stalled",
+        "QueueReady",
+        "CapacityReady",
+        "RoutingReady",
+        "LimitsEnforced",
+        "Armed",
+        "InventoryConsistent",
+    ]
+    assert {found.observed_generation for found in status.conditions} == {3}
+
+
+def test_an_event_that_waits_for_its_time_is_ready() -> None:
+    status = status_of(replace(GOOD, capacity=unknown("Asleep", "The lane sleeps.")), SCHEDULED)
+    assert condition(status, "Ready").status is TRUE
+    assert condition(status, "Armed").status is UNKNOWN
+    assert "2027-03-01T11:00:00Z" in condition(status, "Ready").message
+
+
+@pytest.mark.parametrize("part", ["queue", "capacity", "routing", "limits"])
+def test_what_is_wrong_now_makes_the_event_not_ready_and_says_how_to_mend_it(part: str) -> None:
+    status = status_of(replace(GOOD, **{part: BAD}), DURING)
+    assert condition(status, "Ready").status is FALSE
+    assert "Mend it." in condition(status, "Ready").message
+    assert condition(status, "Reconciling").status is FALSE
+
+
+@pytest.mark.parametrize(
+    ("part", "armed"), [("queue", FALSE), ("capacity", FALSE), ("routing", FALSE), ("limits", TRUE)]
+)
+def test_armed_means_queue_capacity_and_route(part: str, armed: object) -> None:
+    assert condition(status_of(replace(GOOD, **{part: BAD}), DURING), "Armed").status is armed
+
+
+def test_armed_holds_from_arming_to_closing() -> None:
+    assert condition(status_of(GOOD, SALE.arm_at - timedelta(seconds=1)), "Armed").status is UNKNOWN
+    assert condition(status_of(GOOD, SALE.arm_at), "Armed").status is TRUE
+    assert condition(status_of(GOOD, CLOSES), "Armed").status is UNKNOWN
+
+
+def test_what_was_just_asked_for_is_given_time() -> None:
+    facts = replace(GOOD, queue=BAD)
+    young = status_of(facts, DURING, changed_at=DURING - timedelta(seconds=29))
+    assert condition(young, "QueueReady").status is UNKNOWN
+    assert condition(young, "Ready").status is UNKNOWN
+    assert condition(young, "Reconciling").status is TRUE
+    assert condition(young, "Armed").status is UNKNOWN
+    old = status_of(facts, DURING, changed_at=DURING - timedelta(seconds=30))
+    assert condition(old, "QueueReady").status is FALSE
+
+
+def test_what_time_cannot_mend_is_wrong_at_once() -> None:
+    status = status_of(replace(GOOD, capacity=replace(BAD, settles=False)), DURING, changed_at=DURING)
+    assert condition(status, "CapacityReady").status is FALSE
+
+
+def test_an_obstacle_stalls_the_event() -> None:
+    obstacle = Fact(TRUE, "QueuePolicyNotFound", "There is none.")
+    status = status_of(replace(GOOD, obstacle=obstacle), DURING)
+    assert (condition(status, "Stalled").status, condition(status, "Stalled").reason) == (TRUE, "QueuePolicyNotFound")
+    assert (condition(status, "Ready").status, condition(status, "Ready").reason) == (FALSE, "QueuePolicyNotFound")
+
+
+def test_a_refused_deletion_does_not_make_the_sale_look_broken() -> None:
+    status = status_of(replace(GOOD, refusal=Fact(TRUE, "DeletionRefused", "Buyers are in it.")), DURING)
+    assert condition(status, "Stalled").reason == "DeletionRefused"
+    assert condition(status, "Ready").status is TRUE
+
+
+def test_a_condition_keeps_its_time_until_it_turns() -> None:
+    first = status_of(GOOD, SCHEDULED)
+    event = make_event(capacity={"lane": "Shared"}, generation=4, status=document(first))
+    later = SCHEDULED + timedelta(hours=1)
+    same = status_of(replace(GOOD, queue=Fact(TRUE, "Other", "Other words.")), later, event=event)
+    assert condition(same, "QueueReady").last_transition_time == condition(first, "QueueReady").last_transition_time
+    assert condition(same, "QueueReady").observed_generation == 4
+    turned = status_of(replace(GOOD, queue=BAD), later, event=event)
+    assert condition(turned, "QueueReady").last_transition_time == later
+
+
+def test_a_status_that_is_there_already_is_not_written_again() -> None:
+    first = status_of(GOOD, SCHEDULED)
+    body = {"status": {**document(first), "sales": {"sold": 3}, "operator": {"lastHandled": "x"}}}
+    event = make_event(capacity={"lane": "Shared"}, generation=3, status=body["status"])
+    again = document(status_of(GOOD, SCHEDULED + timedelta(minutes=5), event=event))
+    assert is_written(body, again)
+    assert not is_written(body, {**again, "replicas": 9})
+    assert not is_written({}, again)
+
+
+def test_the_operator_never_writes_what_is_stats() -> None:
+    event = make_event(status={"sales": {"sold": 3}})
+    written = document(status_of(GOOD, SCHEDULED, event=event))
+    assert set(written) == {"phase", "observedGeneration", "conditions", "timeline", "replicas"}
+
+
+def test_the_timeline_is_in_utc_without_what_does_not_happen() -> None:
+    assert document(status_of(GOOD, SCHEDULED))["timeline"] == {
+        "armAt": "2027-03-01T10:45:00Z",
+        "opensAt": "2027-03-01T11:00:00Z",
+        "closesAt": "2027-03-01T15:00:00Z",
+    }
+
+
+def test_people_are_told_of_each_turn_and_of_nothing_else() -> None:
+    first = status_of(GOOD, SCHEDULED)
+    told = [(notice.reason, notice.is_warning) for notice in notices(TicketEventStatus(), first)]
+    assert ("Scheduled", False) in told
+    assert not any(is_warning for _, is_warning in told)
+    assert notices(first, status_of(GOOD, SCHEDULED + timedelta(minutes=1))) == []
+    broken = notices(first, status_of(replace(GOOD, queue=BAD), SCHEDULED))
+    assert {(notice.reason, notice.is_warning) for notice in broken} == {("Broken", True)}
+    opened = notices(first, status_of(GOOD, DURING))
+    assert [notice.message for notice in opened if notice.reason == "OnSale"] == ["The sale is OnSale, was Scheduled."]
+
+
+def test_only_an_event_that_waits_for_services_is_looked_at_more_often() -> None:
+    assert is_settled(status_of(GOOD, DURING))
+    assert is_settled(status_of(replace(GOOD, obstacle=Fact(TRUE, "No", "No.")), DURING))
+    assert not is_settled(status_of(replace(GOOD, queue=BAD), DURING))
+    assert not is_settled(status_of(replace(GOOD, queue=BAD), DURING, changed_at=DURING))
+
+
+def test_times_are_written_as_kubernetes_writes_them() -> None:
+    moment = datetime.fromisoformat("2027-03-01T20:00:00.5+09:00")
+    assert utc_text(moment) == "2027-03-01T11:00:00Z"
