@@ -1,0 +1,12 @@
+-- Paint seats free, each only if it is still painted as this hold's.
+-- KEYS 1 seats (hash: seat -> "hold|buyer|until_ms", or "sold")
+-- ARGV 1, 3, ... seat  2, 4, ... its hold
+-- Result how many were painted
+local freed = 0
+for i = 1, #ARGV, 2 do
+  local paint = redis.call('HGET', KEYS[1], ARGV[i])
+  if paint and string.sub(paint, 1, #ARGV[i + 1] + 1) == ARGV[i + 1] .. '|' then
+    freed = freed + redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+return freed

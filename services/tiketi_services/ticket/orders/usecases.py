@@ -1,0 +1,337 @@
+"""What buyers, payment and the clock do with seats. One function is one intent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, NoReturn
+from uuid import UUID, uuid4
+
+from prometheus_client import Counter
+
+from tiketi_runtime.contracts.identity import BuyerId, EventId, HoldId, OrderId, SeatId
+from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
+from tiketi_runtime.contracts.seating import section_name
+from tiketi_runtime.errors import InvalidToken, TiketiError, Unavailable
+from tiketi_runtime.outages import is_outage
+from tiketi_runtime.security import TokenSigner, TokenVerifier
+from tiketi_services.ticket.orders.domain import (
+    AlreadyOrdered,
+    Hold,
+    HoldExpired,
+    HoldNotFound,
+    IdempotencyMismatch,
+    InvalidOutcome,
+    LimitReached,
+    NotEnoughSeats,
+    Order,
+    OrderEnded,
+    OrderNotFound,
+    OrderState,
+    OrderUnfulfillable,
+    Outcome,
+    OutcomeMismatch,
+    RequestInFlight,
+    SeatLost,
+    SeatTaken,
+    Ticket,
+    check_limit,
+    check_seats,
+    check_section,
+    line_on_sale,
+)
+from tiketi_services.ticket.orders.payment import Closing, PaymentDesk
+from tiketi_services.ticket.orders.repository import OrderBook, Placing, SeatPaint, Verdict
+from tiketi_services.ticket.orders.seat_maps import SeatMaps
+from tiketi_services.ticket.queue.admissions import Admissions
+from tiketi_services.ticket.queue.domain import SaleClosed
+from tiketi_services.ticket.sales.sales import Sales
+
+INTENT: Final = "payment-intent+jwt"
+OUTCOME: Final = "payment-outcome+jwt"
+PAYMENT: Final = "tiketi-payment"
+
+_TRIES: Final = 4
+"""How often a decision is asked for again when what it was asked with has just changed."""
+_RUSH: Final = timedelta(milliseconds=100)
+"""How old a seat map may be for a buyer who has just lost a race; a crowd of them must not have it read each time."""
+_ALTERNATIVES: Final = 8
+"""Free seats named to a buyer who came too late, at most."""
+
+HOLDS = Counter("tiketi_holds_total", "Wanted holds by outcome.", ["outcome"])
+ORDERS = Counter("tiketi_orders_total", "Orders by what happened to them.", ["what"])
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxOffice:
+    """Everything it takes to sell seats."""
+
+    sales: Sales
+    admissions: Admissions
+    book: OrderBook
+    paint: SeatPaint
+    maps: SeatMaps
+    signer: TokenSigner
+    outcomes: TokenVerifier
+    payment: PaymentDesk
+
+
+# --- Holds
+
+
+async def hold_seats(
+    office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str, seats: Sequence[SeatId]
+) -> Hold:
+    """Hold exactly these seats, or none. Raises what ``_hold`` raises, and UnknownSeat, SectionNotOnSale."""
+    sale, line = await _enter(office, event, buyer, pass_token)
+    check_seats(sale, line, seats)
+    return await _hold(office, sale, line, buyer, sorted(seats))
+
+
+async def hold_best(
+    office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str, section: str, quantity: int
+) -> Hold:
+    """Hold the best free seats of a section. Raises NotEnoughSeats, and what ``hold_seats`` raises."""
+    sale, line = await _enter(office, event, buyer, pass_token)
+    check_section(sale, line, section)
+    check_limit(sale, quantity)
+    for lost in range(_TRIES):
+        house = (await office.maps.current(sale, _RUSH if lost else None)).house
+        seats = house.best(section, quantity, among=4**lost)
+        if not seats:
+            left = house.free(section)
+            raise NotEnoughSeats(f"Section {section} has {left} free seats now.", left=left)
+        house.take(seats)
+        try:
+            return await _hold(office, sale, line, buyer, sorted(seats))
+        except SeatTaken as refusal:
+            house.give_back(set(seats).difference(refusal.members["taken"]))
+        except TiketiError:
+            house.give_back(seats)
+            raise
+    raise SeatTaken("Others were faster each time. Try again.", taken=[], free=[])
+
+
+async def release_hold(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId) -> None:
+    """Give a hold back; the buyer's session goes on. Raises HoldNotFound, AlreadyOrdered. Again is no error."""
+    await office.sales.sheet(event)
+    release = await office.book.release(event, buyer, hold)
+    if release is None:
+        raise HoldNotFound("There is no such hold.")
+    if release.order is not None:
+        raise AlreadyOrdered("The hold has become an order; cancel that.", order=release.order)
+    await office.paint.unlock(event, [(seat, hold) for seat in release.freed])
+
+
+async def _enter(office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str) -> tuple[SaleSheet, LineSheet]:
+    """Only who is admitted holds seats, and only those of the line they came through."""
+    sale = await office.sales.sheet(event)
+    admission = await office.admissions.require(event, buyer, pass_token)
+    return sale, line_on_sale(sale, admission.line)
+
+
+async def _hold(office: BoxOffice, sale: SaleSheet, line: LineSheet, buyer: BuyerId, seats: Sequence[SeatId]) -> Hold:
+    """Lock in Redis, then let PostgreSQL decide.
+
+    Raises SeatTaken, LimitReached, SaleClosed, SalePaused. Without Redis (admissions apart) PostgreSQL decides alone.
+    """
+    check_limit(sale, len(seats))
+    hold = HoldId(str(uuid4()))
+    if taken := await office.paint.lock(sale.event, hold, buyer, sale.hold_duration, seats):
+        HOLDS.labels("turned-away").inc()
+        raise await _seat_taken(office, sale, taken)
+    verdict: Verdict | None = None
+    try:
+        verdict = await _verdict(office, sale, line, buyer, hold, seats)
+    finally:
+        if verdict is None or verdict.outcome != "held":
+            await office.paint.unlock(sale.event, [(seat, hold) for seat in seats])
+    HOLDS.labels(verdict.outcome).inc()
+    if verdict.outcome == "held" and verdict.until is not None:
+        office.maps.mark(sale, seats)
+        return Hold(hold, seats, verdict.until)
+    return await _refuse(office, sale, line, verdict)
+
+
+async def _verdict(
+    office: BoxOffice, sale: SaleSheet, line: LineSheet, buyer: BuyerId, hold: HoldId, seats: Sequence[SeatId]
+) -> Verdict:
+    """A verdict by the sheet that is in force: when it has just changed, the new one is read and asked with."""
+    for _ in range(_TRIES):
+        try:
+            verdict = await office.book.hold(sale, line, buyer, hold, seats)
+        except SeatLost:
+            continue
+        if verdict.outcome != "stale-sheet":
+            return verdict
+        sale = await _newest(office, sale.event)
+        line = line_on_sale(sale, line.name)
+        check_seats(sale, line, seats)
+    raise Unavailable("The seats could not be decided just now.", retryAfter=1)
+
+
+async def _newest(office: BoxOffice, event: EventId) -> SaleSheet:
+    await office.sales.restore()
+    return await office.sales.sheet(event)
+
+
+async def _refuse(office: BoxOffice, sale: SaleSheet, line: LineSheet, verdict: Verdict) -> NoReturn:
+    if verdict.outcome == "taken":
+        await office.paint.show(sale.event, await office.book.taken(sale.event, verdict.taken))
+        raise await _seat_taken(office, sale, verdict.taken)
+    if verdict.outcome == "limit-reached":
+        limit, live = sale.max_tickets_per_buyer, verdict.live
+        raise LimitReached(f"One buyer may have {limit} tickets; you have {live}.", limit=limit, held=live)
+    opens, closes = line.opens_at.isoformat(), line.closes_at.isoformat()
+    raise SaleClosed(f"The line {line.name} is open from {opens} to {closes}.", opensAt=opens, closesAt=closes)
+
+
+async def _seat_taken(office: BoxOffice, sale: SaleSheet, taken: Sequence[SeatId]) -> SeatTaken:
+    """The refusal, with a few seats of the same sections that were free a moment ago."""
+    house = (await office.maps.current(sale)).house
+    house.take(taken)
+    free: list[SeatId] = []
+    for section in sorted({section_name(seat) for seat in taken}):
+        free += house.best(section, min(_ALTERNATIVES, house.free(section)), among=_ALTERNATIVES)
+    return SeatTaken(f"Taken: {', '.join(taken)}.", taken=list(taken), free=free[:_ALTERNATIVES])
+
+
+# --- Orders
+
+
+async def place_order(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId, key: str) -> Order:
+    """Turn a hold into an order; the same order for the same key and hold, however often it is asked.
+
+    Raises HoldExpired, AlreadyOrdered, IdempotencyMismatch, RequestInFlight. A sale that was paused or closed
+    meanwhile is no reason to refuse: the seats were promised.
+    """
+    placing = await _placing(office, event, buyer, hold, key)
+    order = placing.order
+    if placing.outcome == "placed" and order is not None:
+        if placing.is_new:
+            ORDERS.labels("placed").inc()
+            log.info("order placed", extra={"order": order.id, "event": event, "buyer": buyer})
+            await office.paint.show(event, order.taken_seats())
+        return order
+    if order is not None and placing.outcome == "ordered":
+        raise AlreadyOrdered("This hold has become an order before.", order=order.id)
+    if placing.outcome == "key-reused":
+        raise IdempotencyMismatch("This Idempotency-Key was used for another hold. Use a new one.")
+    if placing.outcome == "in-flight":
+        raise RequestInFlight("The same request is being answered. Send it again for its answer.", retryAfter=1)
+    raise HoldExpired("The hold is no longer yours. Hold seats again; your session goes on.")
+
+
+async def _placing(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId, key: str) -> Placing:
+    sale = await office.sales.sheet(event)
+    for _ in range(_TRIES):
+        try:
+            placing = await office.book.place(sale, buyer, hold, OrderId(str(uuid4())), key)
+        except SeatLost:
+            continue
+        if placing.outcome != "stale-sheet":
+            return placing
+        sale = await _newest(office, event)
+    raise Unavailable("The order could not be decided just now.", retryAfter=1)
+
+
+def sign_intent(office: BoxOffice, order: Order) -> str:
+    """What the buyer carries to payment: the same word each time, good until ``pay_by``."""
+    return office.signer.sign(INTENT, order.intent(), order.time_to_pay, issued_at=order.placed_at)
+
+
+async def find_order(office: BoxOffice, order: OrderId, buyer: BuyerId) -> Order:
+    """The buyer's order. Raises OrderNotFound, also for somebody else's."""
+    found = await office.book.find(order)
+    if found is None or found.buyer != buyer:
+        raise OrderNotFound("There is no such order.")
+    return found
+
+
+async def tickets_of(office: BoxOffice, order: Order) -> list[Ticket]:
+    """The order's tickets; none before it is paid."""
+    return [] if order.state is OrderState.OPEN else await office.book.tickets_of_order(order.id)
+
+
+async def cancel_order(office: BoxOffice, order: OrderId, buyer: BuyerId) -> Order:
+    """Give an order up. Its seats are free once payment has closed it. Raises OrderNotFound, OrderEnded."""
+    cancelled = await office.book.request_cancel(order, buyer)
+    if cancelled is not None:
+        return cancelled
+    found = await find_order(office, order, buyer)
+    if found.state is OrderState.CLOSED:
+        return found
+    raise OrderEnded(f"The order is {found.state}.", state=found.state)
+
+
+# --- Payment's word
+
+
+async def read_outcome(office: BoxOffice, token: str, order: OrderId) -> Outcome:
+    """A genuine outcome of this order. Raises InvalidOutcome, OutcomeMismatch, Unavailable (keys not there yet)."""
+    try:
+        outcome = Outcome.from_claims(await office.outcomes.verify(token, OUTCOME, PAYMENT))
+    except InvalidToken as error:
+        raise InvalidOutcome(error.detail) from error
+    if outcome.order != order:
+        raise OutcomeMismatch("This is the outcome of another order.")
+    return outcome
+
+
+async def settle(office: BoxOffice, outcome: Outcome, message: UUID | None = None) -> Order:
+    """Issue the tickets of a paid order, once, whoever brings the news and however often.
+
+    Raises OutcomeMismatch, and OrderUnfulfillable if the order was closed or is unknown.
+    """
+    settled = await office.book.settle(outcome, message)
+    if settled is None:
+        return await _explain_unsettled(office, outcome)
+    ORDERS.labels("paid").inc()
+    log.info("tickets issued", extra={"order": settled.id, "event": settled.event, "buyer": settled.buyer})
+    await office.paint.show(settled.event, settled.taken_seats())
+    await _end_session(office, settled)
+    return settled
+
+
+async def _explain_unsettled(office: BoxOffice, outcome: Outcome) -> Order:
+    order = await office.book.find(outcome.order)
+    if order is not None and not outcome.is_of(order):
+        log.error("outcome does not match its order", extra={"order": order.id, "amount": outcome.amount})
+        raise OutcomeMismatch("The outcome and the order differ in event, buyer, amount or currency.")
+    if order is not None and order.state in (OrderState.PAID, OrderState.REFUNDED):
+        return order
+    ORDERS.labels("unfulfillable").inc()
+    log.error("paid order cannot be fulfilled", extra={"order": outcome.order, "event": outcome.event})
+    raise OrderUnfulfillable("The order was closed before it was paid. Payment gives the money back.")
+
+
+async def _end_session(office: BoxOffice, order: Order) -> None:
+    """The purchase is done: the slot goes to the next in line. The tickets stand even if Redis cannot be told."""
+    try:
+        await office.admissions.end(order.event, order.buyer)
+    except Exception as error:
+        if not (is_outage(error) or isinstance(error, Unavailable)):
+            raise
+        log.warning("session ends by itself", extra={"event": order.event, "error": str(error)})
+
+
+# --- Closing
+
+
+async def close_order(office: BoxOffice, order: OrderId) -> Closing:
+    """Ask payment to close an order that is past its time or given up. Its seats are freed on CLOSED, never else.
+
+    Raises PaymentAway: the order stays open and is asked for again.
+    """
+    answer = await office.payment.close(order)
+    if answer.status is Closing.PAID and answer.outcome is not None:
+        await settle(office, await read_outcome(office, answer.outcome, order))
+    if answer.status is Closing.CLOSED and (closed := await office.book.close(order)) is not None:
+        ORDERS.labels("closed").inc()
+        log.info("order closed", extra={"order": closed.id, "event": closed.event, "buyer": closed.buyer})
+        await office.paint.unlock(closed.event, [(seat, closed.hold) for seat in closed.seats])
+    return answer.status

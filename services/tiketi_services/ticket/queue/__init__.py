@@ -1,0 +1,1 @@
+"""The line: joining, serving, claiming; and the proof of admission that orders ask for."""

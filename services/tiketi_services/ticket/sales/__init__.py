@@ -1,0 +1,1 @@
+"""Sale sheets: taken over from Redis, kept in PostgreSQL, shown to buyers."""

@@ -1,0 +1,137 @@
+"""What must be true of ticket's database (and payment's) at every commit, whatever was killed before.
+
+Each invariant of seats and money is one query that names what breaks it. Reads committed rows only, never Redis: it can
+be asked at any moment, in mid-sale too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+
+class Database(Protocol):
+    """A pool or a connection of asyncpg."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+
+
+TICKET: Final = {
+    "I1 a sold seat has one valid ticket of the order it was sold to": """
+        SELECT s.event, s.seat, s.order_id, count(t.id) AS tickets
+        FROM seats s LEFT JOIN tickets t ON (t.event, t.seat, t.order_id) = (s.event, s.seat, s.order_id)
+          AND t.state = 'ISSUED'
+        WHERE s.state = 'SOLD' GROUP BY s.event, s.seat, s.order_id HAVING count(t.id) <> 1""",
+    "I1 a valid ticket stands for a sold seat of a paid order": """
+        SELECT t.id, t.event, t.seat, s.state AS seat_state, o.state AS order_state
+        FROM tickets t JOIN orders o ON o.id = t.order_id
+        LEFT JOIN seats s ON (s.event, s.seat, s.order_id) = (t.event, t.seat, t.order_id)
+        WHERE t.state = 'ISSUED' AND (s.state IS DISTINCT FROM 'SOLD' OR o.state <> 'PAID' OR t.buyer <> o.buyer)""",
+    "I1 an open order has all its seats set aside, and a paid one sold": """
+        SELECT o.id, o.state, wanted.seat, s.state AS seat_state
+        FROM orders o CROSS JOIN LATERAL unnest(o.seats) AS wanted (seat)
+        LEFT JOIN seats s ON s.event = o.event AND s.seat = wanted.seat AND s.order_id = o.id
+        WHERE (o.state = 'OPEN' AND s.state IS DISTINCT FROM 'PLACED')
+           OR (o.state = 'PAID' AND s.state IS DISTINCT FROM 'SOLD')""",
+    "I1 a closed order has neither seat nor ticket": """
+        SELECT o.id, s.seat, t.id AS ticket FROM orders o
+        LEFT JOIN seats s ON s.event = o.event AND s.seat = ANY (o.seats) AND s.order_id = o.id
+        LEFT JOIN tickets t ON t.order_id = o.id
+        WHERE o.state = 'CLOSED' AND (s.seat IS NOT NULL OR t.id IS NOT NULL)""",
+    "I2 the amount of an order is the sum of its seats' prices": """
+        SELECT id, amount, prices FROM orders WHERE amount <> (SELECT sum(price) FROM unnest(prices) price)""",
+    "I2 an order is priced by the sale sheet it names": """
+        SELECT o.id, o.amount FROM orders o JOIN sale_sheets x ON x.event = o.event AND x.version = o.version
+        WHERE o.amount <> (
+          SELECT sum((section ->> 'price')::bigint) FROM unnest(o.seats) seat
+          JOIN jsonb_array_elements(x.content -> 'sections') section ON section ->> 'name' = split_part(seat, '-', 1))
+        OR o.currency <> x.content ->> 'currency'""",
+    "I4 a seat is never given away while a hold or order on it lasts": """
+        WITH kept AS (
+          SELECT h.id, h.event, seat, h.held_at,
+            CASE WHEN o.id IS NOT NULL THEN CASE WHEN o.state = 'CLOSED' THEN o.ended_at ELSE 'infinity' END
+                 ELSE least(h.until, h.released_at) END AS ended_at
+          FROM holds h LEFT JOIN orders o ON o.hold = h.id CROSS JOIN LATERAL unnest(h.seats) seat
+        ), following AS (
+          SELECT *, lead(held_at) OVER seat_history AS next_held_at, lead(id) OVER seat_history AS next_id FROM kept
+          WINDOW seat_history AS (PARTITION BY event, seat ORDER BY held_at)
+        )
+        SELECT event, seat, id, ended_at, next_id, next_held_at FROM following
+        WHERE next_held_at < ended_at""",
+    "I5 an order was placed before its hold ran out, by whoever held": """
+        SELECT o.id, o.placed_at, h.until FROM orders o JOIN holds h ON h.id = o.hold
+        WHERE o.placed_at >= h.until
+           OR (o.buyer, o.event, o.fence, o.seats) <> (h.buyer, h.event, h.fence, h.seats)""",
+    "I10 each order is told once, when it is placed and when it ends": """
+        SELECT o.id, o.state, count(m.id) FILTER (WHERE m.key = 'order.placed') AS placed,
+          count(m.id) FILTER (WHERE m.key = 'order.closed') AS closed,
+          count(m.id) FILTER (WHERE m.key = 'tickets.issued') AS issued
+        FROM orders o LEFT JOIN outbox m ON m.body ->> 'order' = o.id::text
+        GROUP BY o.id, o.state
+        HAVING count(m.id) FILTER (WHERE m.key = 'order.placed') <> 1
+          OR count(m.id) FILTER (WHERE m.key = 'order.closed') <> (o.state = 'CLOSED')::int
+          OR count(m.id) FILTER (WHERE m.key = 'tickets.issued') <> (o.state IN ('PAID', 'REFUNDED'))::int""",
+    "I11 no buyer has more live seats than the largest limit there ever was": """
+        SELECT s.event, s.buyer, count(*) AS seats FROM seats s
+        WHERE s.state <> 'HELD' OR s.until > clock_timestamp()
+        GROUP BY s.event, s.buyer
+        HAVING count(*) > (
+          SELECT max((x.content ->> 'maxTicketsPerBuyer')::int) FROM sale_sheets x WHERE x.event = s.event)""",
+}
+"""Query by invariant, for ticket's database. A row is a violation."""
+
+
+_ORDERS: Final = """
+SELECT o.id::text AS id, o.state, o.event, o.buyer, o.amount, o.currency, o.payment_key FROM orders o"""
+
+_OUTCOMES: Final = """
+SELECT o.order_id::text AS id, o.state, o.event, o.buyer, x.amount, x.currency, x.payment_key
+FROM orders o LEFT JOIN outcomes x USING (order_id)"""
+
+PAYMENT: Final = {
+    "I2 whatever was charged is an order's outcome or goes back": """
+        SELECT a.attempt_id, a.order_id FROM attempts a
+        LEFT JOIN outcomes x USING (attempt_id) LEFT JOIN cancellations c USING (attempt_id)
+        WHERE a.state = 'DONE' AND num_nonnulls(x.attempt_id, c.attempt_id) <> 1""",
+    "I2 an order is paid if it has an outcome, in full": """
+        SELECT o.order_id, o.state, o.amount, x.amount AS paid FROM orders o LEFT JOIN outcomes x USING (order_id)
+        WHERE (o.state IN ('PAID', 'REFUNDED')) <> (x.order_id IS NOT NULL)
+           OR (x.amount, x.currency) <> (o.amount, o.currency)""",
+}
+"""Query by invariant, for payment's database. A row is a violation."""
+
+
+async def violations(ticket: Database, payment: Database | None = None, *, at_rest: bool = False) -> list[str]:
+    """Everything that is wrong in ticket's database, in payment's, and between them; nothing, if all is well.
+
+    ``at_rest``: all messages have been delivered, so that what is else merely under way is wrong as well.
+    """
+    found = await _broken(ticket, TICKET)
+    if payment is not None:
+        orders = {row["id"]: dict(row) for row in await ticket.fetch(_ORDERS)}
+        # Payment is read last: what ticket has acted on is there, whatever happens meanwhile.
+        outcomes = {row["id"]: dict(row) for row in await payment.fetch(_OUTCOMES)}
+        found += await _broken(payment, PAYMENT)
+        found += [
+            f"I2 ticket and payment agree: {order} / {outcomes.get(id_)}"
+            for id_, order in orders.items()
+            if not _agree(order, outcomes.get(id_), at_rest=at_rest)
+        ]
+    return found
+
+
+async def _broken(database: Database, invariants: Mapping[str, str]) -> list[str]:
+    return [
+        f"{invariant}: {dict(row)}" for invariant, query in invariants.items() for row in await database.fetch(query)
+    ]
+
+
+def _agree(order: Mapping[str, Any], outcome: Mapping[str, Any] | None, *, at_rest: bool) -> bool:
+    """An open order may be anything to payment while the news travels; an ended one has ended there first."""
+    if order["state"] == "OPEN":
+        return not at_rest or outcome is None or outcome["state"] == "OPEN"
+    if outcome is None:
+        return False
+    if order["state"] == "CLOSED":
+        return bool(outcome["state"] == "CLOSED")
+    return all(order[name] == outcome[name] for name in ("event", "buyer", "amount", "currency", "payment_key"))
