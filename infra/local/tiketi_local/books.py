@@ -19,7 +19,7 @@ SELECT (SELECT count(*) FROM orders WHERE event = $1 AND state = 'PAID') AS paid
 """
 _SETTLED = """
 SELECT a.vendor_order_id, o.amount FROM outcomes o
-JOIN orders USING (order_id) JOIN attempts a ON a.order_id = o.order_id AND a.state = 'DONE'
+JOIN orders USING (order_id) JOIN attempts a USING (attempt_id)
 WHERE orders.event = $1
 """
 _ATTEMPTED = "SELECT a.vendor_order_id FROM attempts a JOIN orders o USING (order_id) WHERE o.event = $1"

@@ -26,6 +26,8 @@ EXAMPLE = CHECKOUT / "examples" / "first-sale.yaml"
 TICKET_EVENT = ("tiketi.dev/v1alpha1", "TicketEvent")
 HOLD = "15s"
 """Short, so that seats of buyers who let their hold expire come back while one watches."""
+SESSION = "30s"
+"""Short for the same reason: who goes silent after being admitted keeps a slot, and so stock, until it ends."""
 ARMED_SECONDS = 60
 SALE_SECONDS = 600
 
@@ -67,7 +69,7 @@ async def apply_sale(
 ) -> Manifest:
     """Apply an example's policy and event with its times moved to ``opens_at``; returns the event as stored."""
     event: Manifest = {}
-    for document in yaml.safe_load_all(example.read_text(encoding="utf-8")):
+    for document in _documents(example):
         if document["kind"] == "TicketEvent":
             document["metadata"]["name"] = name
             document["spec"]["sale"].update(
@@ -77,8 +79,13 @@ async def apply_sale(
             document["spec"].update(changes or {})
             event = await cluster.apply(document, "kubectl")
         else:
+            document["spec"]["sessionDuration"] = SESSION
             await cluster.apply(document, "kubectl")
     return event
+
+
+def _documents(example: Path) -> list[Manifest]:
+    return list(yaml.safe_load_all(example.read_text(encoding="utf-8")))
 
 
 async def until_armed(cluster: Cluster, name: str) -> None:

@@ -31,15 +31,15 @@ def _fixed() -> list[Config]:
     live = {"safe_regex": {"regex": "/events/[^/]+/[^/]+/live/?"}}
     return [
         _forward("/auth", "auth"),
-        _forward("/payments", "payment"),
+        _forward("/payments", "payment", timeout="45s"),  # a confirm may wait 35 s for the vendor
         _forward("/stats", "stats"),
         {"match": live, "route": {"cluster": "ticket", "timeout": "0s"}},
         {"match": {"prefix": "/"}, "route": {"cluster": "ticket"}},
     ]
 
 
-def _forward(prefix: str, cluster: str) -> Config:
-    return {"match": {"path_separated_prefix": prefix}, "route": {"cluster": cluster}}
+def _forward(prefix: str, cluster: str, timeout: str = "15s") -> Config:
+    return {"match": {"path_separated_prefix": prefix}, "route": {"cluster": cluster, "timeout": timeout}}
 
 
 def local_replies() -> Config:

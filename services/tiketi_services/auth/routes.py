@@ -16,7 +16,6 @@ from tiketi_services.auth.schemas import (
     LogInRequest,
     RefreshRequest,
     SignUpRequest,
-    SignUpView,
     TokensView,
 )
 from tiketi_services.auth.usecases import Doorkeeper
@@ -37,10 +36,10 @@ Caller = Annotated[Identity, Depends(bearer_identity)]
 never_stored = Depends(_never_stored)
 
 
-@router.post("/auth/sign-up", status_code=201)
-async def sign_up(body: SignUpRequest, door: Door) -> SignUpView:
-    """Open an account. 409 ``email-taken``."""
-    return SignUpView(buyer=await door.sign_up(Email(body.email), body.password, body.name))
+@router.post("/auth/sign-up", status_code=201, dependencies=[never_stored])
+async def sign_up(body: SignUpRequest, door: Door) -> TokensView:
+    """Open an account and begin its first session. 409 ``email-taken``, 429 ``busy``."""
+    return TokensView.of(await door.sign_up(Email(body.email), body.password, body.name))
 
 
 @router.post("/auth/log-in", dependencies=[never_stored])

@@ -60,15 +60,11 @@ class View(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class SignUpView(View):
-    """The id by which everything else knows the buyer."""
+class TokensView(View):
+    """A session: whose it is, and both its tokens."""
 
     buyer: str
-
-
-class TokensView(View):
-    """Both tokens of a session."""
-
+    """The id by which everything else knows the account."""
     access_token: str
     refresh_token: str
     """Good for one refresh; the answer holds the next."""
@@ -79,6 +75,7 @@ class TokensView(View):
     def of(cls, pair: TokenPair) -> Self:
         """The view of a pair."""
         return cls(
+            buyer=pair.account,
             access_token=pair.access,
             refresh_token=pair.refresh,
             expires_in=int(pair.lifetime.total_seconds()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tiketi_runtime.contracts.identity import BuyerId
 from tiketi_runtime.security import Mac, TokenSigner
 from tiketi_services.auth.domain import Account, SessionId, roles_claim
 
@@ -25,6 +26,7 @@ class Turn:
 class TokenPair:
     """What a client holds."""
 
+    account: BuyerId
     access: str
     refresh: str
     lifetime: timedelta
@@ -53,6 +55,7 @@ class Tokens:
             "roles": roles_claim(account.grants),
         }
         return TokenPair(
+            account=account.id,
             access=self._signer.sign(ACCESS, claims, self._access_lifetime),
             refresh=self._mac.seal(_REFRESH, {"session": turn.session, "turn": turn.number}),
             lifetime=self._access_lifetime,

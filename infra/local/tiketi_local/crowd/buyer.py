@@ -17,6 +17,8 @@ from tiketi_local.crowd.client import BuyerClient, Json, Refused, SaleAddress
 from tiketi_local.crowd.timings import Timings
 
 LINE = "public"
+ISSUE_POLLS = 240
+"""A minute: far more than a message takes."""
 
 
 class Plan(StrEnum):
@@ -123,6 +125,12 @@ class Buyer:
             return Step.TOO_LATE
         self.step = Step.SHOPPING
         await asyncio.sleep(self._random.uniform(0.2, 1.5))
+        end = await self._shop(admission, sections)
+        if end in (Step.TOO_LATE, Step.REFUSED):
+            await self.client.leave(LINE, place["receipt"])  # a good neighbour frees the slot
+        return end
+
+    async def _shop(self, admission: str, sections: list[str]) -> Step:
         hold = await self._hold(admission, sections)
         if hold is None:
             return Step.TOO_LATE
@@ -171,6 +179,9 @@ class Buyer:
         return Step.REFUSED
 
     async def _until_issued(self, order: str) -> Step:
-        while await self.client.order_state(order) != "PAID":
+        for _ in range(ISSUE_POLLS):
+            if await self.client.order_state(order) == "PAID":
+                return Step.BOUGHT
             await asyncio.sleep(0.25)
-        return Step.BOUGHT
+        self.fault = f"order {order} was paid, and no ticket came"
+        return Step.FAILED

@@ -15,7 +15,7 @@ from tiketi_local.crowd.timings import Timings
 Json = dict[str, Any]
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
+class Refused(Exception):
     """The platform answered with a problem document."""
 
     def __init__(self, step: str, status: int, problem: Json) -> None:
@@ -50,10 +50,9 @@ class BuyerClient:
         self.token = ""
 
     async def sign_up(self, email: str, password: str, name: str) -> None:
-        """Make an account and keep its access token."""
+        """Make an account; it is signed in at once."""
         account = {"email": email, "password": password, "name": name}
-        await self._call("sign up", "POST", "/auth/sign-up", account)
-        answer = await self._call("log in", "POST", "/auth/log-in", {"email": email, "password": password})
+        answer = await self._call("sign up", "POST", "/auth/sign-up", account)
         self.token = answer["accessToken"]
 
     async def join(self, line: str) -> Json:
