@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
+
+from tiketi_runtime.errors import TiketiError
+from tiketi_runtime.outages import is_outage
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,24 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.remove_done_callback(_stop_process)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def every(interval: timedelta, what: str, step: Callable[[], Awaitable[object]]) -> None:
+    """Take ``step`` again and again, ``interval`` after the last one ended. A store that is away is waited for.
+
+    The same trouble is logged once, not at every step.
+    """
+    trouble = ""
+    while True:
+        try:
+            await step()
+            trouble = ""
+        except Exception as error:
+            if not is_outage(error) and not (isinstance(error, TiketiError) and error.retryable):
+                log.exception("background step failed", extra={"what": what})
+            elif trouble != (trouble := f"{type(error).__name__}: {error}"):
+                log.warning("a part is away", extra={"what": what, "error": trouble})
+        await asyncio.sleep(interval.total_seconds())
 
 
 def _stop_process(ended: asyncio.Task[None]) -> None:

@@ -84,6 +84,7 @@ def server_config(app: ASGIApp, settings: RuntimeSettings) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=16 * 1024,
+        ws_ping_interval=None,  # Engine.IO has a heartbeat of its own
         log_config=None,
         access_log=False,
         server_header=False,

@@ -21,12 +21,12 @@ from tiketi_services.auth.schemas import (
 from tiketi_services.auth.usecases import Doorkeeper
 
 
-def _doorkeeper(request: HttpRequest) -> Doorkeeper:
+async def _doorkeeper(request: HttpRequest) -> Doorkeeper:
     doorkeeper: Doorkeeper = request.app.state.doorkeeper
     return doorkeeper
 
 
-def _never_stored(response: Response) -> None:
+async def _never_stored(response: Response) -> None:
     response.headers["cache-control"] = "no-store"
 
 

@@ -31,7 +31,7 @@ router = APIRouter(tags=["payment"])
 Buyer = Annotated[Identity, Depends(bearer_identity)]
 
 
-def _cashier(request: Request) -> Cashier:
+async def _cashier(request: Request) -> Cashier:
     cashier: Cashier = request.app.state.cashier
     return cashier
 

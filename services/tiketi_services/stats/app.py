@@ -17,9 +17,9 @@ from tiketi_runtime.security import TokenVerifier
 from tiketi_runtime.settings import from_environment
 from tiketi_runtime.web import create_app, serve
 from tiketi_services.stats import routes
+from tiketi_services.stats.collector import BoardCollector
 from tiketi_services.stats.consumers import consume
 from tiketi_services.stats.event_status import StatusWriter
-from tiketi_services.stats.metrics import BoardCollector
 from tiketi_services.stats.repository import LiveSales, Orders
 from tiketi_services.stats.settings import StatsSettings
 from tiketi_services.stats.usecases import Board

@@ -17,7 +17,7 @@ ROLES_THAT_SEE_MONEY = ("organiser", "sre")
 router = APIRouter(prefix="/stats", tags=["stats"])
 
 
-def _board(request: Request) -> Board:
+async def _board(request: Request) -> Board:
     board: Board = request.app.state.board
     return board
 

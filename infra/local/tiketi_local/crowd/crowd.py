@@ -79,7 +79,8 @@ class Crowd:
             await asyncio.sleep(delay)
             await buyer.go(list(sections), self.timings)
 
-        delays = sorted(Random(self.seed).uniform(0, within) for _ in self.buyers)  # noqa: S311
+        random = Random(self.seed)  # noqa: S311
+        delays = [random.uniform(0, within) for _ in self.buyers]
         await asyncio.gather(*(one(buyer, delay) for buyer, delay in zip(self.buyers, delays, strict=True)))
 
     def steps(self) -> Counter[Step]:

@@ -35,26 +35,26 @@ _MOST_KEY_CHARACTERS = 200
 router = APIRouter(tags=["orders"])
 
 
-def _office(request: Request) -> BoxOffice:
+async def _office(request: Request) -> BoxOffice:
     office: BoxOffice = request.app.state.box_office
     return office
 
 
-def _buyer(identity: Annotated[Identity, Depends(bearer_identity)]) -> BuyerId:
+async def _buyer(identity: Annotated[Identity, Depends(bearer_identity)]) -> BuyerId:
     return BuyerId(identity.subject)
 
 
-def _event(namespace: str, name: str) -> EventId:
+async def _event(namespace: str, name: str) -> EventId:
     return event_id(namespace, name)
 
 
-def _pass(tiketi_pass: Annotated[str, Header()] = "") -> str:
+async def _pass(tiketi_pass: Annotated[str, Header()] = "") -> str:
     if not tiketi_pass:
         raise NotAdmitted("Send the admission pass of your place in line as 'Tiketi-Pass: <pass>'.")
     return tiketi_pass
 
 
-def _key(idempotency_key: Annotated[str, Header()] = "") -> str:
+async def _key(idempotency_key: Annotated[str, Header()] = "") -> str:
     if not idempotency_key:
         raise IdempotencyKeyMissing("Send 'Idempotency-Key: <a word of your choice>', the same when you try again.")
     if (

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from fastapi import FastAPI
 
-from tiketi_runtime.background import running
+from tiketi_runtime.background import every, running
 from tiketi_runtime.outbox import OutboxRelay
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.rabbitmq import Broker
@@ -21,7 +21,6 @@ from tiketi_services.ticket.orders.seat_maps import SeatMaps
 from tiketi_services.ticket.orders.sweeper import Sweeper
 from tiketi_services.ticket.orders.usecases import BoxOffice
 from tiketi_services.ticket.queue.admissions import Admissions
-from tiketi_services.ticket.sales.background import every
 from tiketi_services.ticket.sales.sales import Sales
 from tiketi_services.ticket.settings import TicketSettings
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from tiketi_runtime.background import every, running
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import Mac, TokenVerifier
@@ -19,7 +20,6 @@ from tiketi_services.ticket.queue.proofs import Proofs
 from tiketi_services.ticket.queue.repository import Lines, UnrecordedClaims
 from tiketi_services.ticket.queue.states import States
 from tiketi_services.ticket.queue.usecases import Queue
-from tiketi_services.ticket.sales.background import every, running
 from tiketi_services.ticket.sales.sales import Sales
 from tiketi_services.ticket.settings import TicketSettings
 

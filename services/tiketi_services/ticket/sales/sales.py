@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
+from tiketi_runtime.background import every
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
-from tiketi_services.ticket.sales.background import every
 from tiketi_services.ticket.sales.domain import UnknownEvent, changed, vanished
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from tiketi_runtime.background import running
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.sales.background import running
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 from tiketi_services.ticket.sales.sales import Sales
 from tiketi_services.ticket.settings import TicketSettings
