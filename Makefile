@@ -48,7 +48,7 @@ test: check unit contract integration e2e ## Everything CI runs
 check: install ## Format, lint, types, borders
 	@$(BIN)/ruff format --check --quiet . || { echo "mend: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy operator runtime services infra/local
+	@$(BIN)/mypy operator runtime services infra/local tests
 	@$(BIN)/lint-imports
 
 .PHONY: format

@@ -153,7 +153,7 @@ async def _admitted(client: BuyerClient, receipt: str) -> str:
         nonlocal admission
         answer = await client.claim("public", receipt)
         admission = str(answer.get("pass", ""))
-        return answer["status"] == "admitted"
+        return bool(answer["status"] == "admitted")
 
     await sales.until(is_admitted, "the buyer is admitted")
     return admission

@@ -49,7 +49,7 @@ async def test_a_crowd_buys_the_house_empty_while_the_operator_restarts(world: W
 
     async def is_reported() -> bool:
         event = await sales.event_of(cluster, name)
-        return event["status"].get("sales", {}).get("sold") == books.tickets
+        return bool(event["status"].get("sales", {}).get("sold") == books.tickets)
 
     await sales.until(is_reported, "status.sales.sold is what was sold")
     event = await sales.event_of(cluster, name)

@@ -12,6 +12,8 @@ from tiketi_local.errors import WorldError
 from tiketi_local.process import Command
 from tiketi_local.site import Site
 
+PORT_PATIENCE = 3.0
+"""Seconds a port may still be held by what was there before."""
 POLL = 0.05
 """Seconds between two questions whether a part is ready."""
 
@@ -62,7 +64,7 @@ async def ensure(site: Site, part: Part) -> str:
     if known is not None:
         await process.clear(known, site.folder(part.name))
         await part.cleanup()
-    _check_ports(site, part)
+    await _check_ports(site, part)
     await part.prepare()
     site.memory.processes[part.name] = process.spawn(part.command())
     site.save()
@@ -70,10 +72,15 @@ async def ensure(site: Site, part: Part) -> str:
     return "started" if known is None else "started again"
 
 
-def _check_ports(site: Site, part: Part) -> None:
+async def _check_ports(site: Site, part: Part) -> None:
+    """A killed process may be gone for its parent while its threads still hold the port for a moment."""
     for name in part.ports:
         number = site.port(name)
-        if not ports.is_free(number):
+        for _ in range(round(PORT_PATIENCE / POLL)):
+            if ports.is_free(number):
+                break
+            await asyncio.sleep(POLL)
+        else:
             mend = f"see who holds it with: ss -ltnp 'sport = :{number}', or take this world down and up again"
             raise WorldError(f"port {number}, which {part.name} needs, is taken", mend)
 

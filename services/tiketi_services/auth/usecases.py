@@ -37,9 +37,14 @@ class Doorkeeper:
     async def sign_up(self, email: Email, password: str, name: str) -> TokenPair:
         """Open an account and begin its first session. Raises EmailTaken or Busy."""
         account = Account(BuyerId(str(uuid4())), email, name, await self.passwords.hash(password))
-        await self.accounts.add(account)
+        turn = await self._begin_session(account)  # first: with Redis away nothing is half done
+        try:
+            await self.accounts.add(account)
+        except BaseException:
+            await self.sessions.end(turn.session)
+            raise
         log.info("signed up", extra={"account": account.id})
-        return await self._begin_session(account)
+        return self.tokens.pair(account, turn)
 
     async def log_in(self, email: Email, password: str) -> TokenPair:
         """Begin a session. Raises WrongCredentials, TooManyAttempts or Busy."""
@@ -55,7 +60,7 @@ class Doorkeeper:
         await self.attempts.forgive(email)
         if verdict.is_outdated:
             await self.accounts.renew_password_hash(account, await self.passwords.hash(password))
-        return await self._begin_session(account)
+        return self.tokens.pair(account, await self._begin_session(account))
 
     async def refresh(self, token: str) -> TokenPair:
         """The next pair of tokens, with the roles of today. Raises InvalidToken or SessionEnded."""
@@ -77,11 +82,10 @@ class Doorkeeper:
         await self.sessions.end(turn.session)
         log.info("logged out", extra={"session": turn.session})
 
-    async def _begin_session(self, account: Account) -> TokenPair:
-        session = SessionId(str(uuid4()))
-        turn = await self.sessions.start(session, account.id)
-        log.info("logged in", extra={"account": account.id, "session": session})
-        return self.tokens.pair(account, Turn(session, turn))
+    async def _begin_session(self, account: Account) -> Turn:
+        turn = Turn(session := SessionId(str(uuid4())), await self.sessions.start(session, account.id))
+        log.info("session begun", extra={"account": account.id, "session": session})
+        return turn
 
     async def account(self, account: BuyerId) -> Account:
         """The caller's own account. Raises SessionEnded if it is closed."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -70,6 +70,13 @@ class Operator:
             self._process = None
 
 
+async def value_of(redis: Redis, key: str) -> bytes:
+    """The value of a key that has to be there."""
+    value = await redis.get(key)
+    assert isinstance(value, bytes), f"{key}: {value!r}"
+    return value
+
+
 async def _is_healthy(port: int) -> bool:
     with contextlib.suppress(aiohttp.ClientError):
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as answer:
@@ -109,7 +116,7 @@ async def stand_ins(redis: Redis) -> AsyncIterator[str]:
 
 async def _adopt_for_ever(redis: Redis) -> None:
     while True:
-        for event in await redis.smembers(EVENTS):
+        for event in cast(set[bytes], await redis.smembers(EVENTS)):
             keys = EventKeys(EventId(event.decode()))
             version = await redis.get(keys.sheet_version)
             if version is not None:
@@ -224,6 +231,14 @@ class Stage:
             return found if found.get("status") == status and found.get("reason", "").startswith(reason) else None
 
         return await until(holds, f"{kind} of {name} is {status} {reason}", seconds)
+
+    async def until_phase(self, name: str, phase: str, seconds: float = 15) -> None:
+        """Wait for a phase."""
+
+        async def holds() -> bool:
+            return bool((await self.status(name))["phase"] == phase)
+
+        await until(holds, f"the phase of {name} is {phase}", seconds)
 
     async def until_gone(self, name: str) -> None:
         """Wait until the event does not exist any more."""

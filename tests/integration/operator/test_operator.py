@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.integration.operator.stage import PLATFORM, Operator, Stage, until
+from tests.integration.operator.stage import PLATFORM, Operator, Stage, until, value_of
 
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 async def sheet_of(stage: Stage, name: str) -> SaleSheet:
-    return SaleSheet.model_validate_json(await stage.redis.get(EventKeys(event_id(stage.namespace, name)).sheet))
+    return SaleSheet.model_validate_json(await value_of(stage.redis, EventKeys(event_id(stage.namespace, name)).sheet))
 
 
 async def test_an_event_is_prepared_and_ready_while_it_waits_for_its_time(stage: Stage) -> None:
@@ -67,11 +67,7 @@ async def test_an_event_goes_through_its_phases_by_the_clock(stage: Stage) -> No
         return shared is not None and shared["spec"]["minReplicas"] >= 5
 
     await until(floor, "the shared service's floor is raised")
-
-    async def is_on_sale() -> bool:
-        return (await stage.status(name))["phase"] == "OnSale"
-
-    await until(is_on_sale, "the event is on sale")
+    await stage.until_phase(name, "OnSale")
     assert datetime.now(UTC) - started < timedelta(seconds=opens_in + 2)
     await stage.until_told(name, "Scheduled", "Armed", "OnSale")
 
@@ -119,7 +115,7 @@ async def test_what_stats_writes_is_left_alone(stage: Stage) -> None:
     await stage.event(name, title="Another title")
 
     async def is_observed() -> bool:
-        return (await stage.status(name))["observedGeneration"] == 2
+        return bool((await stage.status(name))["observedGeneration"] == 2)
 
     await until(is_observed, "the new generation is observed")
     status = await stage.status(name)
@@ -137,11 +133,7 @@ async def test_an_event_whose_last_ticket_is_sold_says_so_at_once(stage: Stage) 
         "status": {"sales": {"sold": 10, "held": 0, "remaining": 0}},
     }
     await stage.cluster.apply_status(manifest, "tiketi-stats")
-
-    async def is_sold_out() -> bool:
-        return (await stage.status(name))["phase"] == "SoldOut"
-
-    await until(is_sold_out, "the phase is SoldOut", seconds=5)
+    await stage.until_phase(name, "SoldOut", seconds=5)
 
 
 async def test_a_child_that_somebody_removed_comes_back(stage: Stage) -> None:
@@ -236,11 +228,7 @@ async def test_deleting_an_event_with_buyers_in_it_takes_a_reason(stage: Stage) 
     await stage.delete(name)
     refused = await stage.until_condition(name, "Stalled", "True", "DeletionRefused")
     assert "tiketi.dev/confirm-delete" in refused["message"]
-
-    async def is_on_sale() -> bool:
-        return (await stage.status(name))["phase"] == "OnSale"
-
-    await until(is_on_sale, "the sale goes on and opens")
+    await stage.until_phase(name, "OnSale")
     assert len(await stage.children(name)) == 2
     assert (await stage.condition(name, "Ready"))["status"] == "True"
     await stage.until_told(name, "DeletionRefused")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
+from tests.integration.operator.stage import value_of
 from tests.unit.operator.events import make_event, make_policy
 
 from tiketi_operator.queue_setup import SaleSheets
@@ -30,8 +31,8 @@ async def test_a_sheet_is_stored_whole_under_the_time_it_was_written(sheets: Sal
     before = datetime.now(UTC) - timedelta(seconds=1)
     stored = await sheets.provision(SALE)
     assert before < stored.since <= stored.now
-    assert SaleSheet.model_validate_json(await redis.get(KEYS.sheet)).content() == SALE
-    assert int(await redis.get(KEYS.sheet_version)) == stored.version
+    assert SaleSheet.model_validate_json(await value_of(redis, KEYS.sheet)).content() == SALE
+    assert int(await value_of(redis, KEYS.sheet_version)) == stored.version
     assert await redis.smembers(EVENTS) == {SALE.event.encode()}
 
 

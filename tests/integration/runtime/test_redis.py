@@ -58,7 +58,7 @@ async def test_a_connection_that_died_meanwhile_is_replaced(client: redis.Redis,
     await client.set("x", 1)
     number = await client.client_id()
     async with redis.connect(redis_url) as other:
-        await other.client_kill_filter(_id=number)
+        await other.client_kill_filter(_id=str(number))
     await asyncio.sleep(0.05)
     assert await client.get("x") == b"1"
 

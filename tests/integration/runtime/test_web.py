@@ -266,7 +266,7 @@ async def test_ready_names_what_is_away_and_not_why() -> None:
 async def test_an_application_that_cannot_start_says_so() -> None:
     @asynccontextmanager
     async def broken(_: FastAPI) -> AsyncIterator[None]:
-        raise ConnectionRefusedError
+        await _away()
         yield
 
     with pytest.raises(RuntimeError, match="did not start"):

@@ -39,7 +39,7 @@ def make_event(name: str = "first-sale", namespace: str = "demo", **changes: Any
         "capacity": {},
         "routing": {"host": "tickets.example.com"},
     }
-    metadata = {
+    metadata: dict[str, Any] = {
         key: changes.pop(key) for key in ("annotations", "labels", "creationTimestamp", "generation") if key in changes
     }
     status = changes.pop("status", {})

@@ -21,10 +21,11 @@ ORDER = [Phase.SCHEDULED, Phase.ARMED, Phase.PREQUEUE, Phase.ON_SALE, Phase.CLOS
 STAGES = [Stage.ASLEEP, Stage.ARMED, Stage.WINDING_DOWN, Stage.ASLEEP]
 seconds = st.integers(min_value=0, max_value=24 * 3600).map(lambda value: timedelta(seconds=value))
 lanes = st.sampled_from(["Dedicated", "Shared"])
+Case = tuple[TicketEvent, SaleContent]
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[TicketEvent, SaleContent]:
+def cases(draw: st.DrawFn) -> Case:
     """An event of either lane with any lead times, compiled."""
     minimum = draw(st.integers(1, 5))
     peak = draw(st.integers(minimum, 30))
@@ -51,7 +52,7 @@ def at(planned: Plan, kind: str) -> Manifest:
 
 
 @given(cases(), moments, moments)
-def test_phases_and_stages_never_go_back(case, one: datetime, other: datetime) -> None:
+def test_phases_and_stages_never_go_back(case: Case, one: datetime, other: datetime) -> None:
     _, sale = case
     earlier, later = sorted([one, other])
     assert ORDER.index(phase_at(sale, earlier)) <= ORDER.index(phase_at(sale, later))
@@ -60,7 +61,7 @@ def test_phases_and_stages_never_go_back(case, one: datetime, other: datetime) -
 
 
 @given(cases(), moments)
-def test_nothing_changes_between_two_instants_of_the_timeline(case, moment: datetime) -> None:
+def test_nothing_changes_between_two_instants_of_the_timeline(case: Case, moment: datetime) -> None:
     event, sale = case
     following = next_instant(sale, moment)
     just_before = (following or moment + timedelta(days=1)) - timedelta(microseconds=1)
@@ -70,7 +71,7 @@ def test_nothing_changes_between_two_instants_of_the_timeline(case, moment: date
 
 
 @given(cases(), moments)
-def test_every_child_is_the_platform_s_labelled_and_without_owner(case, moment: datetime) -> None:
+def test_every_child_is_the_platform_s_labelled_and_without_owner(case: Case, moment: datetime) -> None:
     event, sale = case
     planned = plan(event, sale, moment, ready(event), SETTINGS)
     for manifest in planned.children:
@@ -84,14 +85,14 @@ def test_every_child_is_the_platform_s_labelled_and_without_owner(case, moment: 
 
 
 @given(cases(), moments, moments)
-def test_an_event_has_the_same_objects_all_its_life(case, one: datetime, other: datetime) -> None:
+def test_an_event_has_the_same_objects_all_its_life(case: Case, one: datetime, other: datetime) -> None:
     event, sale = case
     keys = [plan(event, sale, moment, ready(event), SETTINGS).identities for moment in (one, other)]
     assert keys[0] == keys[1]
 
 
 @given(cases(), moments, st.integers(0, 40))
-def test_carrying_out_a_plan_leaves_nothing_to_do(case, moment: datetime, replicas: int) -> None:
+def test_carrying_out_a_plan_leaves_nothing_to_do(case: Case, moment: datetime, replicas: int) -> None:
     """What an operator sees after a restart at any instant gives the same plan: it wants nothing that is not there."""
     event, sale = case
     first = plan(event, sale, moment, Observed(ticket_template=TEMPLATE, lane_replicas=replicas), SETTINGS)
@@ -105,7 +106,7 @@ def test_carrying_out_a_plan_leaves_nothing_to_do(case, moment: datetime, replic
 
 
 @given(cases(), moments)
-def test_while_armed_the_floor_is_the_peak_and_nothing_shrinks(case, moment: datetime) -> None:
+def test_while_armed_the_floor_is_the_peak_and_nothing_shrinks(case: Case, moment: datetime) -> None:
     event, sale = case
     planned = plan(event, sale, moment, ready(event), SETTINGS)
     is_armed = sale.arm_at <= moment < sale.closes_at

@@ -1,6 +1,7 @@
 """What the services are told to sell by, and what is refused before they are."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.unit.operator.events import CLOSES, OPENS, make_event, make_policy
@@ -27,7 +28,9 @@ PRESALE = {
         ("15m", "30m", [PRESALE], OPENS - timedelta(days=1)),
     ],
 )
-def test_the_event_is_armed_when_the_first_buyer_may_come(lead, prequeue, presales, expected) -> None:
+def test_the_event_is_armed_when_the_first_buyer_may_come(
+    lead: str, prequeue: str | None, presales: list[dict[str, Any]], expected: datetime
+) -> None:
     event = make_event(sale={"presales": presales}, capacity={"prewarmLeadTime": lead})
     policy = make_policy(**({"prequeue": {"opensBefore": prequeue}} if prequeue else {}))
     assert compile_sale(event, policy).arm_at == expected

@@ -23,17 +23,28 @@ from tiketi_operator.status import (
     utc_text,
 )
 from tiketi_runtime.contracts.phase import phase_at
+from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import Condition, TicketEventStatus
 
 EVENT = make_event(capacity={"lane": "Shared"}, generation=3)
 SALE = compile_sale(EVENT, make_policy())
-GOOD = Facts(*(Fact(TRUE, "Fine", "It is so.") for _ in range(4)), replicas=2)
+FINE = Fact(TRUE, "Fine", "It is so.")
+GOOD = Facts(FINE, FINE, FINE, FINE, replicas=2)
 BAD = Fact(FALSE, "Broken", "It is not so. Mend it.")
+BUT_FOR = {
+    "queue": replace(GOOD, queue=BAD),
+    "capacity": replace(GOOD, capacity=BAD),
+    "routing": replace(GOOD, routing=BAD),
+    "limits": replace(GOOD, limits=BAD),
+}
+"""All is good but for one part."""
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SCHEDULED, DURING = OPENS - timedelta(days=1), OPENS + timedelta(minutes=1)
 
 
-def status_of(facts: Facts, now: datetime, changed_at: datetime = LONG_AGO, event=EVENT) -> TicketEventStatus:
+def status_of(
+    facts: Facts, now: datetime, changed_at: datetime = LONG_AGO, event: TicketEvent = EVENT
+) -> TicketEventStatus:
     return compose(
         event,
         SALE,
@@ -76,9 +87,9 @@ def test_an_event_that_waits_for_its_time_is_ready() -> None:
     assert "2027-03-01T11:00:00Z" in condition(status, "Ready").message
 
 
-@pytest.mark.parametrize("part", ["queue", "capacity", "routing", "limits"])
+@pytest.mark.parametrize("part", BUT_FOR)
 def test_what_is_wrong_now_makes_the_event_not_ready_and_says_how_to_mend_it(part: str) -> None:
-    status = status_of(replace(GOOD, **{part: BAD}), DURING)
+    status = status_of(BUT_FOR[part], DURING)
     assert condition(status, "Ready").status is FALSE
     assert "Mend it." in condition(status, "Ready").message
     assert condition(status, "Reconciling").status is FALSE
@@ -88,7 +99,7 @@ def test_what_is_wrong_now_makes_the_event_not_ready_and_says_how_to_mend_it(par
     ("part", "armed"), [("queue", FALSE), ("capacity", FALSE), ("routing", FALSE), ("limits", TRUE)]
 )
 def test_armed_means_queue_capacity_and_route(part: str, armed: object) -> None:
-    assert condition(status_of(replace(GOOD, **{part: BAD}), DURING), "Armed").status is armed
+    assert condition(status_of(BUT_FOR[part], DURING), "Armed").status is armed
 
 
 def test_armed_holds_from_arming_to_closing() -> None:

@@ -110,7 +110,7 @@ async def test_an_order_being_placed_as_its_hold_runs_out_still_counts_toward_th
     hold = await stage.hold(ANNA, FRONT, NEXT, THIRD, FOURTH)
     async with stage.pool.acquire() as slow, slow.transaction():
         sheet = await stage.office.sales.sheet(EVENT)
-        book = type(stage.office.book)(slow)  # type: ignore[arg-type]
+        book = type(stage.office.book)(slow)
         placing = await book.place(sheet, ANNA, hold.id, hold.id, "key")  # type: ignore[arg-type]
         assert placing.outcome == "placed"
         await asyncio.sleep(0.35)

@@ -81,8 +81,8 @@ class Shop:
     async def tell_settled(self, order: dict[str, Any], buyer: str) -> None:
         message = PaymentSettled(
             order=order["order"],
-            event="demo/show",  # type: ignore[arg-type]
-            buyer=buyer,  # type: ignore[arg-type]
+            event="demo/show",
+            buyer=buyer,
             amount=order["amount"],
             currency=order["currency"],
             payment_key="tviva-1",
