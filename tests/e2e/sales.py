@@ -9,7 +9,7 @@ from typing import Any
 
 from tiketi_local.crowd.client import SaleAddress
 from tiketi_local.crowd.crowd import Crowd
-from tiketi_local.demo import EXAMPLE, apply_sale
+from tiketi_local.demo import EXAMPLE, Pace, apply_sale
 from tiketi_local.world import World
 from tiketi_runtime.kubernetes import Cluster, Manifest
 
@@ -23,13 +23,14 @@ SMALL_HOUSE = {
     }
 }
 SECTIONS = ["A", "ST"]
+UNHURRIED = Pace(hold="15s", session="30s")
 CAPACITY = 120
 
 
 async def put_on_sale(cluster: Cluster, name: str, lead: timedelta) -> datetime:
     """Apply a small event that opens after ``lead``; returns the on-sale instant."""
     opens_at = (datetime.now(UTC) + lead).replace(microsecond=0)
-    await apply_sale(cluster, EXAMPLE, name, opens_at, SMALL_HOUSE)
+    await apply_sale(cluster, EXAMPLE, name, opens_at, UNHURRIED, SMALL_HOUSE)
     return opens_at
 
 

@@ -24,12 +24,20 @@ from tiketi_runtime.kubernetes import Cluster, Manifest
 
 EXAMPLE = CHECKOUT / "examples" / "first-sale.yaml"
 TICKET_EVENT = ("tiketi.dev/v1alpha1", "TicketEvent")
-HOLD = "15s"
-"""Short, so that seats of buyers who let their hold expire come back while one watches."""
-SESSION = "30s"
-"""Short for the same reason: who goes silent after being admitted keeps a slot, and so stock, until it ends."""
 ARMED_SECONDS = 60
 SALE_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long buyers may take: durations as the objects have them."""
+
+    hold: str
+    session: str
+
+
+BRISK = Pace(hold="10s", session="12s")
+"""What silent buyers keep, a hold or a slot, comes back while one watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,12 @@ async def run_demo(world: World, demo: Demo, console: Console) -> int:
 
 
 async def apply_sale(
-    cluster: Cluster, example: Path, name: str, opens_at: datetime, changes: Mapping[str, Any] | None = None
+    cluster: Cluster,
+    example: Path,
+    name: str,
+    opens_at: datetime,
+    pace: Pace = BRISK,
+    changes: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Apply an example's policy and event with its times moved to ``opens_at``; returns the event as stored."""
     event: Manifest = {}
@@ -73,13 +86,13 @@ async def apply_sale(
         if document["kind"] == "TicketEvent":
             document["metadata"]["name"] = name
             document["spec"]["sale"].update(
-                opensAt=_instant(opens_at), closesAt=_instant(opens_at + timedelta(hours=1)), holdDuration=HOLD
+                opensAt=_instant(opens_at), closesAt=_instant(opens_at + timedelta(hours=1)), holdDuration=pace.hold
             )
             document["spec"]["startsAt"] = _instant(opens_at + timedelta(days=60))
             document["spec"].update(changes or {})
             event = await cluster.apply(document, "kubectl")
         else:
-            document["spec"]["sessionDuration"] = SESSION
+            document["spec"]["sessionDuration"] = pace.session
             await cluster.apply(document, "kubectl")
     return event
 

@@ -20,7 +20,7 @@ def progress_table(event: Manifest, crowd: Crowd) -> RenderableType:
 
 def report_tables(crowd: Crowd, books: Books, event: Manifest) -> list[RenderableType]:
     """The end: who got what, how long it took, and the books."""
-    return [progress_table(event, crowd), _timings_table(crowd), _books_table(books)]
+    return [progress_table(event, crowd), _timings_table(crowd), _books_table(crowd, books)]
 
 
 def _event_table(event: Manifest) -> Table:
@@ -63,10 +63,10 @@ def _timings_table(crowd: Crowd) -> Table:
     return table
 
 
-def _books_table(books: Books) -> Table:
+def _books_table(crowd: Crowd, books: Books) -> Table:
     table = Table(title="The books (PostgreSQL against the vendor's ledger)", title_justify="left")
     table.add_column("what")
     table.add_column("", justify="right")
-    for what, value in books.rows():
+    for what, value in [("buyers admitted", f"{crowd.admitted:,}"), *books.rows()]:
         table.add_row(what, value)
     return table
