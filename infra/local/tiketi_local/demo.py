@@ -55,12 +55,11 @@ async def run_demo(world: World, demo: Demo, console: Console) -> int:
         name = await _free_name(cluster)
         sale = SaleAddress(world.url("front"), "demo", name)
         async with Crowd(sale, world.url("toss"), demo.buyers) as crowd:
+            event = await apply_sale(cluster, EXAMPLE, name, datetime.now(UTC) + demo.lead)
+            opens_at = f"{_opens_at(event):%H:%M:%S} UTC"
+            console.print(f"[bold]kubectl apply[/]: TicketEvent demo/{name}, on sale at {opens_at}", highlight=False)
             with console.status(f"{demo.buyers} buyers sign up ..."):
                 await crowd.sign_up()
-            event = await apply_sale(cluster, EXAMPLE, name, datetime.now(UTC) + demo.lead)
-            console.print(
-                f"[bold]kubectl apply[/]: TicketEvent demo/{name}, on sale at {_opens_at(event):%H:%M:%S} UTC"
-            )
             await until_armed(cluster, name)
             await _watch(console, cluster, name, crowd, event)
         await _until_reported(cluster, name)
@@ -116,7 +115,7 @@ async def until_armed(cluster: Cluster, name: str) -> None:
 async def _watch(console: Console, cluster: Cluster, name: str, crowd: Crowd, event: Manifest) -> None:
     sections = [section["name"] for section in event["spec"]["seating"]["sections"]]
     until_open = (_opens_at(event) - datetime.now(UTC)).total_seconds()
-    with Live(console=console, refresh_per_second=2, transient=False) as live:
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
         async with asyncio.timeout(SALE_SECONDS), asyncio.TaskGroup() as group:
             going = group.create_task(crowd.go(sections, within=max(1.0, until_open * 0.8)))
             while not going.done():
