@@ -51,9 +51,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _instant(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    mend = argparse.ArgumentTypeError(f"{text!r} is no instant: write it like 2027-03-01T19:55:00+09:00")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise mend from None
     if moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text} has no time zone: write it like 2027-03-01T19:55:00+09:00")
+        raise mend
     return moment
 
 

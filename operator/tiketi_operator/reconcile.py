@@ -218,14 +218,15 @@ async def _write(status: TicketEventStatus, body: Manifest, cluster: Cluster) ->
 
 def _refusal(event: TicketEvent, sale: SaleContent, now: datetime) -> Fact | None:
     sales = _sales(event)
-    phase, held = phase_at(sale, now, sold=sales.sold or 0), sales.held or 0
-    if event.annotations.get(CONFIRM_DELETE) or (phase not in GUARDED_PHASES and not held):
+    phase, held, sold = phase_at(sale, now, sold=sales.sold or 0), sales.held or 0, sales.sold or 0
+    has_buyers = phase in GUARDED_PHASES or held or (sold and phase is not Phase.CLOSED)
+    if event.annotations.get(CONFIRM_DELETE) or not has_buyers:
         return None
     return Fact(
         TRUE,
         "DeletionRefused",
-        f"Buyers are in the sale (phase {phase}, {held} seats held): it goes on until it closes. To delete it all the "
-        f"same, say why: kubectl annotate te {event.name} -n {event.namespace} {CONFIRM_DELETE}=<reason>",
+        f"Buyers are in the sale (phase {phase}, {held} seats held, {sold} sold): it goes on until it closes. "
+        f"To delete it all the same, say why: kubectl annotate te {event.name} -n {event.namespace} {CONFIRM_DELETE}=<reason>",
     )
 
 

@@ -7,7 +7,14 @@ from datetime import datetime
 from tiketi_runtime.contracts.duration import format_duration
 from tiketi_runtime.contracts.identity import PUBLIC, Line
 from tiketi_runtime.contracts.queue_policy import QueuePolicy
-from tiketi_runtime.contracts.sale_sheet import LineSheet, QueueSheet, RateLimits, SaleContent, VenueSheet
+from tiketi_runtime.contracts.sale_sheet import (
+    LineSheet,
+    QueueingMethod,
+    QueueSheet,
+    RateLimits,
+    SaleContent,
+    VenueSheet,
+)
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 
 
@@ -45,7 +52,26 @@ def check_sale(event: TicketEvent, policy: QueuePolicy | None) -> QueuePolicy:
             f"spec.sale.closesAt ({event.spec.sale.closes_at.isoformat()}) was past when the event was created: "
             "nothing will be sold. Set a later closesAt.",
         )
+    _check_supported(event, policy)
     return policy
+
+
+def _check_supported(event: TicketEvent, policy: QueuePolicy) -> None:
+    """The objects promise more than this version does. To sell without it would be worse than not to sell."""
+    with_codes = next((p for p in event.spec.sale.presales if p.codes_secret_ref is not None), None)
+    if with_codes is not None:
+        raise Unsellable(
+            "PresaleCodesNotSupported",
+            f"spec.sale.presales: {with_codes.name} names a codesSecretRef, and this version asks nobody for a code. "
+            "Leave codesSecretRef out if everybody may take part, or leave the presale out.",
+        )
+    shuffles = policy.spec.prequeue is not None and policy.spec.prequeue.shuffle_at_event_start
+    if policy.spec.queueing_method is QueueingMethod.LOTTERY or shuffles:
+        raise Unsellable(
+            "LotteryNotSupported",
+            f"QueuePolicy {policy.name} asks for a draw (spec.queueingMethod lottery, or "
+            "spec.prequeue.shuffleAtEventStart), and this version forms no line by lot. Use fifo without shuffle.",
+        )
 
 
 def was_over_at_creation(event: TicketEvent) -> bool:
@@ -93,11 +119,12 @@ def _prequeue_at(event: TicketEvent, policy: QueuePolicy) -> datetime | None:
 
 
 def _arm_at(event: TicketEvent, policy: QueuePolicy) -> datetime:
-    """The earliest instant at which buyers may come, and never later than the lead time before the opening."""
+    """The lead time before the first opening, presale or public; with the prequeue if that is earlier."""
     sale = event.spec.sale
+    first_opening = min([sale.opens_at, *(presale.opens_at for presale in sale.presales)])
+    armed = first_opening - event.spec.capacity.prewarm_lead_time
     prequeue_at = _prequeue_at(event, policy)
-    candidates = [sale.opens_at - event.spec.capacity.prewarm_lead_time, *(p.opens_at for p in sale.presales)]
-    return min(candidates if prequeue_at is None else [*candidates, prequeue_at])
+    return armed if prequeue_at is None else min(armed, prequeue_at)
 
 
 def _lines(event: TicketEvent) -> tuple[LineSheet, ...]:

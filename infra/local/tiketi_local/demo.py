@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from tiketi_local.books import Books, read_books
+from tiketi_local.crowd.buyer import Step
 from tiketi_local.crowd.client import SaleAddress
 from tiketi_local.crowd.crowd import Crowd
 from tiketi_local.demo_screen import progress_table, report_tables
@@ -52,7 +53,7 @@ class Demo:
 async def run_demo(world: World, demo: Demo, console: Console) -> int:
     """Play the sale; returns 0 if the books are right, else 1."""
     async with await Cluster.connect(world.kubeconfig) as cluster:
-        name = await _free_name(cluster)
+        name = _new_name()
         sale = SaleAddress(world.url("front"), "demo", name)
         async with Crowd(sale, world.url("toss"), demo.buyers) as crowd:
             event = await apply_sale(cluster, EXAMPLE, name, datetime.now(UTC) + demo.lead)
@@ -67,8 +68,9 @@ async def run_demo(world: World, demo: Demo, console: Console) -> int:
         status = await _get(cluster, name)
     for table in report_tables(crowd, books, status):
         console.print(table)
+    exit_code = 0 if _is_right(console, crowd, books) else 1
     _say_what_next(console, world, name)
-    return 0 if _is_right(console, crowd, books) else 1
+    return exit_code
 
 
 async def apply_sale(
@@ -88,9 +90,11 @@ async def apply_sale(
                 opensAt=_instant(opens_at), closesAt=_instant(opens_at + timedelta(hours=1)), holdDuration=pace.hold
             )
             document["spec"]["startsAt"] = _instant(opens_at + timedelta(days=60))
+            document["spec"]["queuePolicyRef"]["name"] = name
             document["spec"].update(changes or {})
             event = await cluster.apply(document, "kubectl")
         else:
+            document["metadata"]["name"] = name
             document["spec"]["sessionDuration"] = pace.session
             await cluster.apply(document, "kubectl")
     return event
@@ -140,18 +144,22 @@ async def _get(cluster: Cluster, name: str) -> Manifest:
     return event
 
 
-async def _free_name(cluster: Cluster) -> str:
-    """``first-sale`` the first time. What is sold stays sold, so another demo needs an event of its own."""
-    names = {event["metadata"]["name"] for event in await cluster.list_all(*TICKET_EVENT, "demo")}
-    return next(name for name in ("first-sale", *(f"first-sale-{n}" for n in range(2, 10_000))) if name not in names)
+def _new_name() -> str:
+    """What is sold stays sold, even when the event is deleted: each demo needs an event of its own."""
+    return f"first-sale-{datetime.now(UTC):%H%M%S}"
 
 
 def _is_right(console: Console, crowd: Crowd, books: Books) -> bool:
+    winners = sum(len(buyer.seats) for buyer in crowd.buyers if buyer.step is Step.BOUGHT)
     wrong = [*books.mismatches(), *dict.fromkeys(crowd.faults())]
+    if winners != books.tickets:
+        wrong.append(f"buyers count {winners} tickets, ticket has issued {books.tickets}")
     if crowd.timings.server_errors():
         wrong.append(f"{crowd.timings.server_errors()} answers of 500 and above")
     for text in wrong[:20]:
         console.print(f"[red]wrong:[/] {text}")
+    if not wrong:
+        console.print("[green]The books agree:[/] oversold 0, charged = sold, every buyer with an answer.")
     return not wrong
 
 

@@ -111,10 +111,12 @@ def spawn(command: Command) -> Process:
     # env and setpriv replace themselves by the program, so the id stays the program's own.
     argv = ["env", f"--chdir={command.directory}", *_as_user(command.argv, command.user)]
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # What it leaves in its temporary folder, keys among it, goes with the world.
+    temporary = {"TMPDIR": str(command.directory)}
     pid = os.posix_spawnp(
         argv[0],
         argv,
-        child_environment(command.environment),
+        child_environment({**temporary, **command.environment}),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(command.log), log_flags, 0o600),

@@ -25,7 +25,8 @@ PRESALE = {
         ("15m", "30m", [], OPENS - timedelta(minutes=30)),
         ("1h", "30m", [], OPENS - timedelta(hours=1)),
         ("0s", None, [], OPENS),
-        ("15m", "30m", [PRESALE], OPENS - timedelta(days=1)),
+        ("15m", "30m", [PRESALE], OPENS - timedelta(days=1, minutes=15)),
+        ("15m", "24h", [PRESALE], OPENS - timedelta(days=1, minutes=15)),
     ],
 )
 def test_the_event_is_armed_when_the_first_buyer_may_come(
@@ -99,3 +100,19 @@ def test_a_sale_that_closed_in_its_time_is_no_mistake() -> None:
 def test_a_start_before_the_object_existed_is_noticed() -> None:
     assert opened_before_creation(make_event(creationTimestamp=OPENS + timedelta(seconds=1)))
     assert not opened_before_creation(make_event())
+
+
+@pytest.mark.parametrize(
+    ("sale", "policy", "reason", "field"),
+    [
+        ({"presales": [{**PRESALE, "codesSecretRef": {"name": "codes"}}]}, {}, "PresaleCodesNotSupported", "fan-club"),
+        ({}, {"queueingMethod": "lottery", "prequeue": {}}, "LotteryNotSupported", "queueingMethod"),
+        ({}, {"prequeue": {"shuffleAtEventStart": True}}, "LotteryNotSupported", "shuffleAtEventStart"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_instead_of_left_out(
+    sale: dict[str, Any], policy: dict[str, Any], reason: str, field: str
+) -> None:
+    with pytest.raises(Unsellable, match=field) as refused:
+        check_sale(make_event(sale=sale), make_policy(**policy))
+    assert refused.value.reason == reason
