@@ -226,7 +226,8 @@ def _refusal(event: TicketEvent, sale: SaleContent, now: datetime) -> Fact | Non
         TRUE,
         "DeletionRefused",
         f"Buyers are in the sale (phase {phase}, {held} seats held, {sold} sold): it goes on until it closes. "
-        f"To delete it all the same, say why: kubectl annotate te {event.name} -n {event.namespace} {CONFIRM_DELETE}=<reason>",
+        f"To delete it all the same, say why: "
+        f"kubectl annotate te {event.name} -n {event.namespace} {CONFIRM_DELETE}=<reason>",
     )
 
 

@@ -16,6 +16,7 @@ _OUTAGES: Final = (
     aiohttp.ClientConnectionError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,  # the connection or its pool was closed under us
+    asyncpg.InternalClientError,  # the server was killed in the middle of an answer; the connection is dropped
     asyncpg.OperatorInterventionError,  # shutting down, starting, statement timeout
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.TransactionRollbackError,  # deadlock, serialisation

@@ -52,6 +52,7 @@ async def assert_problem(answer: aiohttp.ClientResponse, status: int, code: str 
         ("/auth/sign-up", b'{"email": 1, "password": [], "name": null}', 422),
         ("/auth/sign-up", b'{"email": "a\\u0000@example.com", "password": "long enough it is", "name": "x"}', 422),
         ("/auth/sign-up", b"\xff\xfe", 400),
+        ("/auth/sign-up", b'{"a":' * 3000, 400),
         ("/auth/log-in", b'{"email": "nobody@example.com", "password": "wrong password"}', 401),
         ("/auth/refresh", b'{"refreshToken": "' + b"x" * 200 + b'"}', 401),
         ("/auth/sign-up", b'"' + b"x" * 70_000 + b'"', 413),
@@ -121,6 +122,15 @@ async def test_a_foreign_receipt_or_pass_is_refused(http: aiohttp.ClientSession,
     ) as answer:
         assert answer.status in (401, 403)
         await assert_problem(answer, answer.status)
+
+
+@pytest.mark.parametrize("action", ["claim", "heartbeat", "leave"])
+async def test_a_body_nested_without_end_is_no_json_of_ours(
+    http: aiohttp.ClientSession, crowd: Crowd, action: str
+) -> None:
+    headers = {"Authorization": f"Bearer {crowd.buyers[0].client.token}", "content-type": "application/json"}
+    async with http.post(f"{EVENT}/queue/public/{action}", data=b'{"a":' * 3000, headers=headers) as answer:
+        await assert_problem(answer, 400, "malformed-json")
 
 
 async def test_holds_of_nonsense_are_refused_and_hold_nothing(http: aiohttp.ClientSession, crowd: Crowd) -> None:

@@ -119,6 +119,11 @@ class Payments:
             return CloseStatus.PENDING
         return CloseStatus.CLOSED if state is OrderState.CLOSED else CloseStatus.PAID
 
+    async def outcome(self, order_id: UUID) -> str | None:
+        """The order's outcome, signed; None while it is not paid."""
+        jws: str | None = await self._pool.fetchval(self._sql["outcome"], order_id)
+        return jws
+
     # --- Attempts
 
     async def open_attempt(self, attempt_id: UUID, order_id: UUID, vendor_order_id: str) -> bool:

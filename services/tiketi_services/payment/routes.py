@@ -71,7 +71,8 @@ async def close_order(body: CloseRequest, cashier: TheCashier, request: Request)
         order = CloseClaims.model_validate(claims).order
     except ValidationError:
         raise InvalidToken("The token names no order.") from None
-    return CloseView(status=await cashier.close(order))
+    status, outcome = await cashier.close(order)
+    return CloseView(status=status, outcome=outcome)
 
 
 @router.get("/.well-known/jwks.json")

@@ -161,3 +161,5 @@ class CloseView(Body):
     """Seats may be freed on CLOSED only."""
 
     status: CloseStatus
+    outcome: str | None = None
+    """The signed outcome of a paid order, as in the confirmation."""

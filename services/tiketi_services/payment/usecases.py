@@ -99,9 +99,13 @@ class Cashier:
             raise UnknownOrder("There is no such order of yours.")
         return view, await self.payments.attempts(order_id)
 
-    async def close(self, order_id: UUID) -> CloseStatus:
-        """Close an order unless it is paid or an attempt is under way; for ever, also if it was never seen."""
-        return await self.payments.close(order_id)
+    async def close(self, order_id: UUID) -> tuple[CloseStatus, str | None]:
+        """Close an order unless it is paid or an attempt is under way; for ever, also if it was never seen.
+
+        A paid order comes with its signed outcome, so that ticket can settle it with the broker down.
+        """
+        status = await self.payments.close(order_id)
+        return status, await self.payments.outcome(order_id) if status is CloseStatus.PAID else None
 
     async def confirm(self, buyer: str, vendor_order_id: str, payment_key: str, amount: int) -> Confirmation:
         """Charge what the buyer has authenticated; a repeated call is answered from the rows.

@@ -118,9 +118,12 @@ class Shop:
         async with self.http.get(f"{self.url}/payments/orders/{order.order}", headers=headers) as answer:
             return Answer(answer.status, await answer.json())
 
-    async def close(self, order: Placed) -> str:
+    async def ask_to_close(self, order: Placed) -> Answer:
         request = self.ticket.sign("order-close+jwt", {"order": order.order}, timedelta(minutes=1))
-        answer = await self._post("/internal/orders/close", {"request": request}, None)
+        return await self._post("/internal/orders/close", {"request": request}, None)
+
+    async def close(self, order: Placed) -> str:
+        answer = await self.ask_to_close(order)
         return str(answer.body["status"])
 
     async def ledger(self) -> Json:

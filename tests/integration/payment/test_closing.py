@@ -35,10 +35,11 @@ async def test_an_order_closed_before_it_was_seen_stays_closed(shop: Shop) -> No
     assert await shop.close(order) == "CLOSED"
 
 
-async def test_a_paid_order_is_answered_paid(shop: Shop) -> None:
+async def test_a_paid_order_is_answered_paid_with_the_proof(shop: Shop) -> None:
     order = placed()
-    await shop.confirm(order, await shop.authenticated(order))
-    assert [await shop.close(order) for _ in range(2)] == ["PAID"] * 2
+    confirmed = await shop.confirm(order, await shop.authenticated(order))
+    for _ in range(2):
+        assert (await shop.ask_to_close(order)).body == {"status": "PAID", "outcome": confirmed.body["outcome"]}
 
 
 async def test_an_order_whose_card_was_refused_can_be_closed(shop: Shop) -> None:

@@ -127,7 +127,7 @@ async def _receipt(request: Request) -> str:
         return msgspec.json.decode(await request.body(), type=ReceiptBody).receipt
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"body: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedJson("The body is not JSON.") from error
 
 
