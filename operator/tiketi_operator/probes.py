@@ -128,7 +128,16 @@ async def has_nodes(cluster: Cluster) -> bool:
 
 
 def queue_fact(provisioned: Provisioned) -> Fact:
-    """Whether the services sell by the newest sheet."""
+    """Whether the services sell by the newest sheet, on the Redis server that holds the line."""
+    if provisioned.is_recovering:
+        return Fact(
+            FALSE,
+            "Recovering",
+            "Redis was restarted or lost its memory: buyers who join get 503 (queue-recovering) until the line is "
+            "recovered. The ticket service does not rebuild a line yet: to begin a new one, delete the event and apply "
+            "it again. Everything sold stays; everyone else waits anew.",
+            settles=False,
+        )
     if provisioned.is_adopted:
         return Fact(TRUE, "Adopted", "The services sell by the newest sale sheet.")
     return Fact(

@@ -5,10 +5,8 @@ Everything else under the event's keys is ticket's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
 
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
@@ -25,12 +23,19 @@ class Provisioned:
     version: int
     adopted: int
     """Version that ticket serves; 0 while it serves none."""
+    is_begun_here: bool
+    """Whether the event's line was begun on the Redis server that answers."""
     now: datetime
 
     @property
     def is_adopted(self) -> bool:
         """Whether ticket serves exactly this version."""
         return self.version == self.adopted
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether ticket serves the event but turns buyers away, because Redis lost the line it had begun."""
+        return self.adopted > 0 and not self.is_begun_here
 
     @property
     def since(self) -> datetime:
@@ -51,7 +56,8 @@ class SaleSheets:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._provision = load_scripts(redis, "tiketi_operator")["provision"]
+        scripts = load_scripts(redis, "tiketi_operator")
+        self._provision, self._stored = scripts["provision"], scripts["stored"]
 
     async def now(self) -> datetime:
         """The clock that the event's scripts go by."""
@@ -61,21 +67,23 @@ class SaleSheets:
     async def provision(self, content: SaleContent) -> Provisioned:
         """Store the sheet if it is new, and register the event. Any number of times."""
         keys = EventKeys(content.event)
-        version, _, adopted, now = await self._provision(
-            keys=[keys.sheet, keys.sheet_version, keys.adopted], args=[content.model_dump_json(by_alias=True)]
+        version, adopted, is_begun_here, now = await self._provision(
+            keys=[keys.sheet, keys.sheet_version, keys.adopted, keys.epoch],
+            args=[content.model_dump_json(by_alias=True)],
         )
         # Not in the script: the registry is in another cluster slot than the event.
         await self._redis.sadd(EVENTS, content.event)
-        return Provisioned(version, adopted, datetime.fromtimestamp(now / 1000, UTC))
+        return Provisioned(version, adopted, bool(is_begun_here), datetime.fromtimestamp(now / 1000, UTC))
 
     async def stored(self, event: EventId) -> Stored | None:
         """What the services were last told to sell by; None if nothing."""
         keys = EventKeys(event)
-        sheet, adopted = await cast(Awaitable[list[bytes | None]], self._redis.mget(keys.sheet, keys.adopted))
+        sheet, adopted, is_begun_here, now = await self._stored(keys=[keys.sheet, keys.adopted, keys.epoch])
         if sheet is None:
             return None
         read = SaleSheet.model_validate_json(sheet)
-        return Stored(read.content(), Provisioned(read.version, int(adopted or 0), await self.now()))
+        at = datetime.fromtimestamp(now / 1000, UTC)
+        return Stored(read.content(), Provisioned(read.version, adopted, bool(is_begun_here), at))
 
     async def sweep(self, event: EventId) -> int:
         """Forget the event; returns how many keys there were.

@@ -32,5 +32,5 @@ def configure_logging(level: str, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aio_pika", "aiormq", "uvicorn.access"):
+    for noisy in ("aio_pika", "aiormq", "uvicorn.access", "uvicorn.error"):  # the last: two lines a socket
         logging.getLogger(noisy).setLevel("WARNING")

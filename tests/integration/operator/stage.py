@@ -114,12 +114,20 @@ async def stand_ins(redis: Redis) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+async def begin_line(redis: Redis, event: EventId) -> None:
+    """Begin the event's line on this server, as ticket does once."""
+    server = await redis.info("server")
+    await redis.hset(EventKeys(event).epoch, mapping={"epoch": 1, "run_id": server["run_id"]})
+
+
 async def _adopt_for_ever(redis: Redis) -> None:
     while True:
         for event in cast(set[bytes], await redis.smembers(EVENTS)):
             keys = EventKeys(EventId(event.decode()))
             version = await redis.get(keys.sheet_version)
             if version is not None:
+                if not await redis.exists(keys.adopted):
+                    await begin_line(redis, keys.event)
                 await redis.set(keys.adopted, version)
         await asyncio.sleep(0.05)
 

@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
-from tests.integration.operator.stage import Door, Stage, until
+from redis.asyncio import Redis
+from tests.integration.operator.stage import Door, Stage, begin_line, until
 
 from tiketi_local.world import World
+from tiketi_runtime.contracts.identity import event_id
+from tiketi_runtime.contracts.redis_keys import EventKeys
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -43,3 +46,16 @@ async def test_an_event_says_that_redis_is_away_and_recovers(door: Door, stage: 
     assert (await stage.condition(name, "CapacityReady"))["status"] == "True"
     await door.open()
     await stage.until_condition(name, "Ready", "True")
+
+
+async def test_an_event_whose_line_was_lost_says_that_buyers_are_turned_away(redis: Redis, stage: Stage) -> None:
+    name = await stage.event()
+    await stage.until_condition(name, "Ready", "True")
+    event = event_id(stage.namespace, name)
+    await redis.hset(EventKeys(event).epoch, "run_id", "0" * 40)
+    await stage.event(name, title="Looked at again")
+    lost = await stage.until_condition(name, "QueueReady", "False", "Recovering")
+    assert "503" in lost["message"]
+    assert (await stage.condition(name, "Ready"))["reason"] == "Recovering"
+    await begin_line(redis, event)
+    await stage.until_condition(name, "QueueReady", "True", "Adopted")

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.operator.stage import value_of
+from tests.integration.operator.stage import begin_line, value_of
 from tests.unit.operator.events import make_event, make_policy
 
-from tiketi_operator.queue_setup import SaleSheets
+from tiketi_local.world import World
+from tiketi_operator.queue_setup import Provisioned, SaleSheets
 from tiketi_operator.sale import compile_sale
 from tiketi_runtime import redis as runtime_redis
 from tiketi_runtime.contracts.identity import event_id
@@ -20,9 +21,11 @@ KEYS = EventKeys(SALE.event)
 
 
 @pytest.fixture
-async def sheets(redis: Redis, redis_url: str) -> AsyncIterator[SaleSheets]:
+async def sheets(world: World, redis: Redis, redis_url: str) -> AsyncIterator[SaleSheets]:
+    """Sheets in the module's own database, with no more rights than the operator has."""
     await redis.flushdb()
-    client = runtime_redis.connect(redis_url)
+    database = redis_url.rpartition("/")[2]
+    client = runtime_redis.connect(f"{world.redis_url('operator').rpartition('/')[0]}/{database}")
     yield SaleSheets(client)
     await client.aclose()
 
@@ -62,6 +65,24 @@ async def test_a_sheet_is_adopted_when_ticket_says_this_very_version(sheets: Sal
     await redis.set(KEYS.adopted, first.version)
     assert (await sheets.provision(SALE)).is_adopted
     assert not (await sheets.provision(SALE.model_copy(update={"message": "new"}))).is_adopted
+
+
+async def test_a_line_begun_on_another_server_is_recovering(sheets: SaleSheets, redis: Redis) -> None:
+    async def seen() -> list[Provisioned]:
+        """By both ways to look: with a sale that can be compiled, and without."""
+        stored = await sheets.stored(SALE.event)
+        assert stored is not None
+        return [await sheets.provision(SALE), stored.provisioned]
+
+    first = await sheets.provision(SALE)
+    assert not first.is_recovering
+    await redis.set(KEYS.adopted, first.version)
+    await begin_line(redis, SALE.event)
+    assert [found.is_recovering for found in await seen()] == [False, False]
+    await redis.hset(KEYS.epoch, "run_id", "0" * 40)
+    assert [found.is_recovering for found in await seen()] == [True, True]
+    await redis.delete(KEYS.epoch)
+    assert [found.is_recovering for found in await seen()] == [True, True]
 
 
 async def test_what_was_stored_last_can_be_read_back(sheets: SaleSheets) -> None:

@@ -22,6 +22,7 @@ from tiketi_runtime.contracts.sale_sheet import RateLimit, RateLimits
 
 EVENT = make_event()
 ADOPTED = Fact(TRUE, "Adopted", "")
+SERVED = Provisioned(version=1_700_000_000_000, adopted=1_700_000_000_000, is_begun_here=True, now=OPENS)
 LIMITS = RateLimits(per_buyer=RateLimit(requests=60, per=timedelta(seconds=10)))
 
 
@@ -30,10 +31,21 @@ def planned(now: datetime = OPENS, observed: Observed | None = None) -> Plan:
 
 
 def test_the_queue_is_ready_when_the_services_have_this_version() -> None:
-    sheet = Provisioned(version=1_700_000_000_000, adopted=1_700_000_000_000, now=OPENS)
-    assert queue_fact(sheet).status is TRUE
-    assert queue_fact(replace(sheet, adopted=1_600_000_000_000)).status is FALSE
-    assert sheet.since == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert queue_fact(SERVED).status is TRUE
+    assert queue_fact(replace(SERVED, adopted=1_600_000_000_000)).status is FALSE
+    assert SERVED.since == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("adopted", [1_600_000_000_000, 1_700_000_000_000])
+def test_a_line_that_redis_lost_is_not_ready_whatever_version_is_served(adopted: int) -> None:
+    fact = queue_fact(replace(SERVED, adopted=adopted, is_begun_here=False))
+    assert (fact.status, fact.reason, fact.settles) == (FALSE, "Recovering", False)
+    assert "503" in fact.message
+    assert "delete the event and apply it again" in fact.message
+
+
+def test_a_line_that_was_never_begun_is_not_lost() -> None:
+    assert queue_fact(replace(SERVED, adopted=0, is_begun_here=False)).reason == "NotAdopted"
 
 
 @pytest.mark.parametrize(

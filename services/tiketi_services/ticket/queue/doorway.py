@@ -7,14 +7,18 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from socketio.packet import CONNECT, Packet
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.errors import Forbidden, NotFound, TiketiError, Unavailable
 from tiketi_runtime.web import problem_response
+from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.live import LIVE_EVENT, Live
 
 _LIVE: Final = re.compile(r"/events/([^/]+)/([^/]+)/live/?")
+_GOODBYE_OR_PONG: Final = frozenset({"1", "3", "41"})
+"""Engine.IO close, Engine.IO pong, Socket.IO disconnect."""
 
 
 class ForeignOrigin(Forbidden):
@@ -56,7 +60,7 @@ class Doorway:
             await _refuse(problem, scope, receive, send)
             return
         scope[LIVE_EVENT] = event_id(match[1], match[2])
-        await self.live.server.handle_request(scope, receive, send)
+        await self.live.server.handle_request(scope, _sensible(receive), send)
 
     def _objection(self, scope: Scope) -> TiketiError | None:
         if scope["type"] == "http":
@@ -69,6 +73,34 @@ class Doorway:
         if self.live is not None and self.live.connections >= self._max_connections:
             return TooManyConnections("This process is full; try again.", retryAfter=2)
         return None
+
+
+def _sensible(receive: Receive) -> Receive:
+    """``receive`` until the client sends what no page sends; from then on it is gone.
+
+    Socket.IO would decode and log such frames, as often as anyone likes to send them.
+    """
+
+    async def receive_sensible() -> Message:
+        message = await receive()
+        if message["type"] != "websocket.receive" or _is_sensible(message.get("text")):
+            return message
+        metrics.NONSENSE.inc()
+        return {"type": "websocket.disconnect", "code": 1008}
+
+    return receive_sensible
+
+
+def _is_sensible(frame: str | None) -> bool:
+    """Pages connect, answer pings and leave; all else goes over HTTP. None: a binary frame."""
+    if frame is None or frame in _GOODBYE_OR_PONG:
+        return frame is not None
+    if not frame.startswith("4"):
+        return False
+    try:
+        return bool(Packet(encoded_packet=frame[1:]).packet_type == CONNECT)
+    except (ValueError, RecursionError):  # not JSON, or nested without end
+        return False
 
 
 async def _refuse(problem: TiketiError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -74,8 +74,8 @@ class Live:
         self.server = socketio.AsyncServer(
             async_mode="asgi",
             transports=["websocket"],
-            logger=False,
-            engineio_logger=False,
+            logger=_library_log("tiketi.socketio"),
+            engineio_logger=_library_log("tiketi.engineio"),
             cors_allowed_origins=[],  # origins are checked before a connection gets here
             ping_interval=_PING_INTERVAL_SECONDS,
             ping_timeout=_PING_TIMEOUT_SECONDS,
@@ -218,6 +218,16 @@ class Live:
     def connections(self) -> int:
         """Open connections, those that have not said anything yet included."""
         return len(self.server.eio.sockets)
+
+
+def _library_log(name: str) -> logging.Logger:
+    """A logger to hand to a library that would otherwise write to standard error past our format.
+
+    Below ERROR the libraries report every packet and what clients did wrong.
+    """
+    library = logging.getLogger(name)
+    library.setLevel(logging.ERROR)
+    return library
 
 
 def _refusal(error: Exception) -> socketio.exceptions.ConnectionRefusedError:

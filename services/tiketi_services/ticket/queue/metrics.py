@@ -16,4 +16,5 @@ ACTIVE = Gauge("tiketi_queue_active", "Buyers who are shopping, as of this proce
 CONNECTIONS = Gauge("tiketi_queue_connections", "Live connections of this process.")
 PUSHES = Counter("tiketi_queue_pushes_total", "State messages handed to connections.")
 PUSHES_DROPPED = Counter("tiketi_queue_pushes_dropped_total", "State messages not sent: the client reads too slowly.")
+NONSENSE = Counter("tiketi_queue_nonsense_total", "Connections hung up on because they sent what no page sends.")
 RECORDED = Counter("tiketi_queue_claims_recorded_total", "Claims copied to PostgreSQL.")

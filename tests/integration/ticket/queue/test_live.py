@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import REGISTRY
 from socketio.exceptions import ConnectionError as SocketRefused
 from tests.integration.ticket.queue.service import Page, Service
 from tests.integration.ticket.sales.a_sale import a_sale, publish
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
@@ -185,6 +189,57 @@ async def test_a_frame_that_makes_no_sense_harms_nobody_else(service: Service, p
         await asyncio.sleep(0.1)
     assert page.socket.connected
     assert (await service.get("/readyz")).status == 200
+
+
+_NONSENSE: tuple[str | bytes, ...] = (
+    *("", "zzz", "9", "4", "40{", "40" + "[" * 4000, "3" + "[" * 4000, "b?", "2probe", "5"),
+    *("42", "42{}", '42["nothing"]', '42["connect",{}]', "43", "44", "49", "4²", "451-[]", b"", b"\x00"),
+)
+
+
+async def test_nonsense_is_hung_up_on_counted_and_not_logged(
+    service: Service, page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    await publish(service.redis, sale := a_sale("flooded"))
+    await service.until_served("flooded")
+    await page.open(service, "demo/flooded", {"line": "public"})
+    await page.next_state()
+    counted = _nonsense_counted()
+    with caplog.at_level(logging.ERROR):
+        for frame in _NONSENSE:
+            await _flood(service, frame)
+    assert caplog.records == []
+    assert _nonsense_counted() - counted == len(_NONSENSE)
+    heard = len(page.states)
+    await publish(service.redis, sale.model_copy(update={"version": 2, "message": "Still here"}))
+    assert (await page.next_state(heard))["message"] == "Still here"
+
+
+def test_the_libraries_write_to_no_stream_of_their_own(service: Service) -> None:
+    for name in ("socketio.server", "engineio.server", "tiketi.socketio", "tiketi.engineio"):
+        assert logging.getLogger(name).handlers == []
+
+
+async def _flood(service: Service, frame: str | bytes) -> None:
+    """Send the frame 50 times and wait until the service has closed the connection."""
+    url = service.url.replace("http", "ws", 1) + "/events/demo/show/live/?EIO=4&transport=websocket"
+    async with connect(url, compression=None) as socket, asyncio.timeout(5):
+        await socket.send("40" + json.dumps({"line": "public"}))
+        try:
+            for _ in range(50):
+                await socket.send(frame)
+            await _read_to_the_end(socket)
+        except ConnectionClosed:
+            return
+
+
+async def _read_to_the_end(socket: ClientConnection) -> None:
+    async for _ in socket:
+        pass
+
+
+def _nonsense_counted() -> float:
+    return REGISTRY.get_sample_value("tiketi_queue_nonsense_total") or 0
 
 
 def _raw(service: Service) -> Any:
