@@ -244,7 +244,7 @@ class Stage:
         """Wait for a phase."""
 
         async def holds() -> bool:
-            return bool((await self.status(name))["phase"] == phase)
+            return bool((await self.status(name)).get("phase") == phase)
 
         await until(holds, f"the phase of {name} is {phase}", seconds)
 

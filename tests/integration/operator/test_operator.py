@@ -105,13 +105,7 @@ async def test_a_restart_changes_nothing(stage: Stage, operator: Operator) -> No
 async def test_what_stats_writes_is_left_alone(stage: Stage) -> None:
     name = await stage.event()
     await stage.until_condition(name, "Ready", "True")
-    manifest = {
-        "apiVersion": "tiketi.dev/v1alpha1",
-        "kind": "TicketEvent",
-        "metadata": {"name": name, "namespace": stage.namespace},
-        "status": {"sales": {"sold": 4, "remaining": 6}},
-    }
-    await stage.cluster.apply_status(manifest, "tiketi-stats")
+    await write_sales(stage, name, sold=4, remaining=6)
     await stage.event(name, title="Another title")
 
     async def is_observed() -> bool:
@@ -238,6 +232,17 @@ async def test_deleting_an_event_with_buyers_in_it_takes_a_reason(stage: Stage) 
     assert await stage.keys(name) == set()
 
 
+async def test_a_postponed_event_with_sold_tickets_keeps_its_guard(stage: Stage) -> None:
+    name = await stage.event()
+    await stage.until_phase(name, "Scheduled")
+    await write_sales(stage, name, sold=4, remaining=6)
+    await stage.delete(name)
+    refused = await stage.until_condition(name, "Stalled", "True", "DeletionRefused")
+    assert "4 sold" in refused["message"]
+    await stage.annotate(name, confirm_delete="refunded by hand")
+    await stage.until_gone(name)
+
+
 async def test_a_lane_without_nodes_is_stored_and_says_what_to_do(stage: Stage) -> None:
     name = await stage.event(capacity={"lane": "Dedicated"})
     lacking = await stage.until_condition(name, "CapacityReady", "False", "NoNodes")
@@ -294,3 +299,14 @@ async def test_the_operator_logs_no_error_that_nobody_asked_for(operator: Operat
     """Runs last: whatever the tests above did, nothing failed unexpectedly."""
     lines = [line for line in operator.log.splitlines() if '"level": "ERROR"' in line]
     assert [line for line in lines if "Buyers are in the sale" not in line] == []
+
+
+async def write_sales(stage: Stage, name: str, **sales: int) -> None:
+    """As stats does."""
+    manifest = {
+        "apiVersion": "tiketi.dev/v1alpha1",
+        "kind": "TicketEvent",
+        "metadata": {"name": name, "namespace": stage.namespace},
+        "status": {"sales": sales},
+    }
+    await stage.cluster.apply_status(manifest, "tiketi-stats")
