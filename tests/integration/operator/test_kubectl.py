@@ -43,4 +43,4 @@ async def test_questions_without_an_answer_fail_with_the_reason(kubeconfig: Path
     assert "spec.queuePolicyRef.name" in errors
     code, _, errors = await ask(kubeconfig, name, "--at", "2027-03-01T19:55:00")
     assert code == 2
-    assert "no time zone" in errors
+    assert "no instant" in errors
