@@ -12,6 +12,7 @@ export TIKETI_WORLD ?= $(WORLD)
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo "WORLD=name     another world beside demo, for demo, up, down, status and kubeconfig"
 
 # --- The world on this machine
 
@@ -71,6 +72,16 @@ integration: install packages ## Services and operator against real stores and a
 .PHONY: e2e
 e2e: install packages ## The main job, end to end
 	@TIKETI_WORLD=e2e $(BIN)/pytest tests/e2e
+
+# --- Numbers
+
+.PHONY: bench-line
+bench-line: install packages ## Measure the line (ROWS=P1,P9 for some rows, ROUNDS=5); into build/bench/
+	@TIKETI_WORLD=bench $(BIN)/python -m tests.load.line --rows "$(ROWS)" --rounds $(or $(ROUNDS),5)
+
+.PHONY: bench-readme
+bench-readme: install ## Write what was measured last into README.md and docs/
+	@$(BIN)/python -m tests.load.line.readme
 
 # --- Housekeeping
 

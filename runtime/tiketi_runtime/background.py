@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -35,13 +36,17 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def every(interval: timedelta, what: str, step: Callable[[], Awaitable[object]]) -> None:
+async def every(
+    interval: timedelta, what: str, step: Callable[[], Awaitable[object]], *, is_punctual: bool = False
+) -> None:
     """Take ``step`` again and again, ``interval`` after the last one ended. A store that is away is waited for.
 
-    The same trouble is logged once, not at every step.
+    ``is_punctual``: ``interval`` after the last one began, or at once if it took longer. The same trouble is logged
+    once, not at every step.
     """
     trouble = ""
     while True:
+        began = time.monotonic()
         try:
             await step()
             trouble = ""
@@ -50,7 +55,8 @@ async def every(interval: timedelta, what: str, step: Callable[[], Awaitable[obj
                 log.exception("background step failed", extra={"what": what})
             elif trouble != (trouble := f"{type(error).__name__}: {error}"):
                 log.warning("a part is away", extra={"what": what, "error": trouble})
-        await asyncio.sleep(interval.total_seconds())
+        spent = time.monotonic() - began if is_punctual else 0
+        await asyncio.sleep(max(0, interval.total_seconds() - spent))
 
 
 def _stop_process(ended: asyncio.Task[None]) -> None:

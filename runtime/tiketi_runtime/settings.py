@@ -66,7 +66,8 @@ class WithRedis(BaseSettings):
     """A service that uses Redis."""
 
     redis_url: str
-    """redis:// URL with this service's own ACL user."""
+    """``redis://`` URL (``rediss://`` with TLS) with this service's own ACL user; or that of a Redis Cluster,
+    ``redis+cluster://user:password@host:port,host:port`` (``rediss+cluster://``), naming some of its nodes."""
 
 
 class WithBroker(BaseSettings):
@@ -74,3 +75,15 @@ class WithBroker(BaseSettings):
 
     amqp_url: str
     """amqp:// URL with this service's own user and the vhost."""
+
+
+class WithMail(BaseSettings):
+    """A service that sends mail."""
+
+    smtp_url: str
+    """Where mail is handed over: smtps://user:password@host (port 465), smtp+starttls://... (587), or smtp://... (25),
+    which is in the clear and for a relay on the same host or behind the mesh only."""
+    mail_from: str
+    """Sender of the mails: ``Name <address>``, or an address alone."""
+    mail_connections: int = Field(default=4, ge=1, le=64)
+    """Connections to the mail server while many mails wait. A far server takes some 5 mails a second on each."""

@@ -4,38 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import gc
 import logging
 import math
-import time
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from http import HTTPStatus
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
-from uuid import uuid4
 
-import asyncpg
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tiketi_runtime.errors import InvalidRequest, TiketiError, TooLarge, Unauthenticated, Unavailable
-from tiketi_runtime.observability import REQUEST_SECONDS
-from tiketi_runtime.outages import is_outage
+from tiketi_runtime.edge import Edge, Shortcut, header
+from tiketi_runtime.errors import TiketiError, Unauthenticated
+from tiketi_runtime.http import Http
+from tiketi_runtime.problems import answer_http_exception, answer_invalid, answer_problem
 from tiketi_runtime.security import Identity, TokenVerifier, identity_from_claims
 from tiketi_runtime.settings import RuntimeSettings
+from tiketi_runtime.websocket import WebSocket
 
 MAX_BODY_BYTES = 64 * 1024
 """No request of ours is larger; a seat list of 100 seats is 2 KiB."""
+MAX_FRAME_BYTES: Final = 4 * 1024
+"""No websocket message to us is larger: an access token and a receipt are 1 KiB."""
+DRAIN: Final = "drain"
+"""What the state that a lifespan yields may name: an async function that sends live connections away. It is awaited
+when the process was asked to stop, while HTTP is still served."""
+_IS_DRAINING: Final = "is_draining"
+_YOUNG_OBJECTS: Final = 20_000
+"""So many more objects than before make Python look for cycles. A request has a hundred, of which none are cycles: with
+Python's own 700 a tenth of the CPU goes into looking at requests that wait for an answer."""
 
 Check = Callable[[], Awaitable[object]]
 """One thing a service needs to answer buyers; raises when it is away."""
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Lifespan = (
+    Callable[[FastAPI], AbstractAsyncContextManager[None]]
+    | Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
+)
+"""Runs around the life of an application; what it yields is its state, see ``DRAIN``."""
 
 log = logging.getLogger(__name__)
 
@@ -47,30 +61,73 @@ def create_app(
     routers: Sequence[APIRouter],
     checks: Mapping[str, Check] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    shortcut: APIRouter | None = None,
 ) -> FastAPI:
     """An application with everything that is alike in all services.
 
+    ``shortcut``: the one of ``routers`` whose routes take the bare request and are called without the framework.
     ``checks`` are what /readyz asks, by name; /healthz only says that the event loop turns.
     """
-    app = FastAPI(title=f"Tiketi {service}", version="1", lifespan=lifespan, redoc_url=None)
+    app = _App(title=f"Tiketi {service}", version="1", lifespan=lifespan, redoc_url=None)
+    if shortcut is not None:
+        app.shortcut = Shortcut(shortcut, service, max_body_bytes)
     app.state.checks = dict(checks or {})
     for router in routers:
         app.include_router(router)
     app.include_router(_operations)
-    app.add_exception_handler(TiketiError, _answer_problem)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_middleware(_Edge, service=service, max_body_bytes=max_body_bytes)
+    app.add_exception_handler(TiketiError, answer_problem)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
+    app.add_exception_handler(HTTPException, answer_http_exception)
+    app.add_middleware(Edge, service=service, max_body_bytes=max_body_bytes)
     return app
 
 
+class _App(FastAPI):
+    """FastAPI with a short way to some routes, past all its layers."""
+
+    shortcut: Shortcut | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if self.shortcut is not None and scope["type"] == "http" and self.shortcut.leads(scope):
+            scope["app"] = self
+            await self.shortcut(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def serve(app: ASGIApp, settings: RuntimeSettings) -> None:
-    """Run until SIGTERM, then let requests under way end for ``shutdown_grace``.
+    """Run until SIGTERM; then drain, and let requests under way end for ``shutdown_grace``.
 
     Raises SystemExit when the application cannot start; its log says why.
     """
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(server_config(app, settings)).run()
+        Server(server_config(app, settings)).run()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says that it is not ready and drains before it stops listening."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in good order; a second signal skips the draining."""
+        self.lifespan.state[_IS_DRAINING] = True
+        await self.drain()
+        await super().shutdown(sockets)
+
+    async def drain(self) -> None:
+        """Await what the lifespan named as ``DRAIN``, if it did. A failure is logged: the end must come."""
+        if DRAIN not in self.lifespan.state or self.force_exit:
+            return
+        log.info("draining")
+        draining = asyncio.create_task(self.lifespan.state[DRAIN]())
+        while not draining.done() and not self.force_exit:
+            await asyncio.wait([draining], timeout=0.1)
+        draining.cancel()
+        for outcome in await asyncio.gather(draining, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("draining failed", exc_info=outcome)
 
 
 def server_config(app: ASGIApp, settings: RuntimeSettings) -> uvicorn.Config:
@@ -80,128 +137,19 @@ def server_config(app: ASGIApp, settings: RuntimeSettings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        http=Http,
+        ws=WebSocket,
         ws_per_message_deflate=False,
-        ws_max_size=16 * 1024,
+        ws_max_size=MAX_FRAME_BYTES,
         ws_ping_interval=None,  # Engine.IO has a heartbeat of its own
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # else anybody on this host could name the client's address; see client_address
         timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace.total_seconds()),
         backlog=4096,
     )
-
-
-# --- Problem documents
-
-
-def problem_response(error: TiketiError) -> Response:
-    """The error as application/problem+json; ``retryAfter`` (s) also becomes the header."""
-    body = {
-        "type": f"https://tiketi.dev/problems/{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-        **error.members,
-    }
-    headers = {"cache-control": "no-store"}
-    if "retryAfter" in error.members:
-        headers["retry-after"] = str(max(1, math.ceil(error.members["retryAfter"])))
-    if error.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return _Problem(body, error.status, headers)
-
-
-class _Problem(JSONResponse):
-    """Only ASCII: a detail may quote a sender's lone surrogate, which UTF-8 cannot say."""
-
-    media_type = "application/problem+json"
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, separators=(",", ":")).encode("ascii")
-
-
-class MalformedJson(InvalidRequest):
-    """The body cannot be read as JSON at all."""
-
-    code, status, title = "malformed-json", 400, "Malformed JSON"
-
-
-class UnstorableText(InvalidRequest):
-    """A text with a character that no store of ours can hold."""
-
-    code, title = "unstorable-text", "Unstorable text"
-
-
-class _PlainProblem(TiketiError):
-    """An error of the framework itself, known by its HTTP status only."""
-
-    def __init__(self, error: HTTPException) -> None:
-        super().__init__(str(error.detail))
-        self.status = error.status_code  # type: ignore[misc]
-        self.code = _CODES.get(error.status_code, f"http-{error.status_code}")  # type: ignore[misc]
-        self.title = HTTPStatus(error.status_code).phrase  # type: ignore[misc]
-
-
-_UNSTORABLE: Final = (
-    UnicodeEncodeError,
-    asyncpg.CharacterNotInRepertoireError,
-    asyncpg.UntranslatableCharacterError,
-)
-_CODES: Final = {404: "not-found", 405: "method-not-allowed", 415: "unsupported-media-type"}
-_MOST_FAULTS = 10
-"""A body of 64 KiB can hold thousands of faults; an answer names the first few."""
-
-
-async def _answer_problem(_: Request, error: Exception) -> Response:
-    if not isinstance(error, TiketiError):
-        raise error
-    return problem_response(error)
-
-
-async def _answer_invalid(_: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
-    found = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in found):
-        return problem_response(MalformedJson("The body is not JSON."))
-    faults = [
-        {
-            "field": ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]),
-            "message": fault["msg"],
-        }
-        for fault in found[:_MOST_FAULTS]
-    ]
-    return problem_response(InvalidRequest("; ".join(f"{f['field']}: {f['message']}" for f in faults), errors=faults))
-
-
-async def _answer_http_exception(_: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    cause = error.__cause__
-    if isinstance(cause, TiketiError):  # the body was refused while the framework read it
-        return problem_response(cause)
-    if isinstance(cause, ValueError | RecursionError):  # not UTF-8, an endless number, nested too deep
-        return problem_response(MalformedJson("The body is not JSON."))
-    response = problem_response(_PlainProblem(error))
-    response.headers.update(error.headers or {})
-    return response
-
-
-def _problem_of(error: Exception, where: Mapping[str, str]) -> TiketiError:
-    """What the caller may know of an error nobody has translated; the rest is for the log."""
-    if isinstance(error, TiketiError):
-        return error
-    if isinstance(error, _UNSTORABLE) or isinstance(error.__cause__, UnicodeEncodeError):
-        return UnstorableText("A text of the request holds a NUL or half a character; remove it.")
-    if is_outage(error):
-        log.warning("a part is away", extra={**where, "error": f"{type(error).__name__}: {error}"})
-        return Unavailable("A part of the platform is away; try again.", retryAfter=1)
-    log.error("unexpected error", exc_info=error, extra=where)
-    return TiketiError()
 
 
 # --- Health and metrics
@@ -220,6 +168,8 @@ async def _readyz(request: Request) -> Response:
     checks: dict[str, Check] = request.app.state.checks
     results = await asyncio.gather(*(_ask(check) for check in checks.values()))
     answers = dict(zip(checks, results, strict=True))
+    if getattr(request.state, _IS_DRAINING, False):
+        return JSONResponse({**answers, "draining": True}, 503)
     return JSONResponse(answers, 200 if all(answer == "ok" for answer in results) else 503)
 
 
@@ -243,7 +193,7 @@ async def _ask(check: Check) -> str:
 
 async def identity_of(connection: HTTPConnection, verifier: TokenVerifier) -> Identity:
     """Who sent this request. Raises Unauthenticated or InvalidToken."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    scheme, _, token = header(connection.scope, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send the access token of /auth/log-in as 'Authorization: Bearer <token>'.")
     return identity_from_claims(await verifier.verify(token.strip(), "at+jwt", "tiketi-auth"))
@@ -254,84 +204,39 @@ async def bearer_identity(request: Request) -> Identity:
     return await identity_of(request, request.app.state.access_tokens)
 
 
-# --- The edge
-
-_CLIENT_CLOSED_REQUEST = 499
-"""For the metrics only: there is nobody left to answer."""
+# --- Where a request comes from
 
 
-class _Edge:
-    """Outermost layer of ours: request id, time of every request, no body beyond the limit, no error untranslated."""
+def client_address(scope: Scope, hops: int) -> IPv4Address | IPv6Address | None:
+    """The address a request came from; None if it cannot be told.
 
-    def __init__(self, app: ASGIApp, service: str, max_body_bytes: int) -> None:
-        self._app = app
-        self._service = service
-        self._max_body_bytes = max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        answer = _Answer(send, _request_id(scope))
-        try:
-            await self._app(scope, _LimitedBody(scope, receive, self._max_body_bytes), answer)
-        except ClientDisconnect:
-            answer.status = _CLIENT_CLOSED_REQUEST
-        except Exception as error:
-            problem = _problem_of(error, {"path": scope["path"], "request_id": answer.request_id.decode("latin-1")})
-            if answer.started:  # too late for another one: the server breaks the connection off
-                raise
-            await problem_response(problem)(scope, receive, answer)
-        finally:
-            seconds = time.perf_counter() - started
-            REQUEST_SECONDS.labels(self._service, scope["method"], _route(scope), str(answer.status)).observe(seconds)
-            log.debug("request", extra={"route": _route(scope), "status": answer.status, "seconds": seconds})
+    ``hops`` is the number of our own proxies before this process. Each appends to X-Forwarded-For the address that it
+    was called from, so only the last ``hops`` entries are true, and the first of these is the client's. All others were
+    sent along by the client, and are not looked at. With fewer entries than that the request came past a proxy: it is
+    the caller's own address that counts.
+    """
+    if hops == 0:
+        return _peer(scope)
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").split(b",")
+    if 0 < hops <= len(forwarded):
+        return _address(forwarded[-hops].decode("latin-1").strip()) or _peer(scope)
+    return _peer(scope)
 
 
-class _Answer:
-    """Passes an answer on with the request's id and remembers its status: 0 until it begins."""
-
-    def __init__(self, send: Send, request_id: bytes) -> None:
-        self._send = send
-        self.request_id = request_id
-        self.status = 0
-
-    @property
-    def started(self) -> bool:
-        return self.status != 0
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id)]
-        await self._send(message)
+def _peer(scope: Scope) -> IPv4Address | IPv6Address | None:
+    client = scope.get("client")
+    return None if client is None else _address(client[0])
 
 
-class _LimitedBody:
-    """Counts a body while it arrives; one that announces too much is refused before it is read."""
-
-    def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
-        self._receive = receive
-        self._limit = limit
-        self._seen = 0
-        self._announced = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
-
-    async def __call__(self) -> Message:
-        message = {} if self._announced > self._limit else await self._receive()
-        self._seen += len(message.get("body", b""))
-        if max(self._seen, self._announced) > self._limit:
-            raise TooLarge(f"A body may have {self._limit} bytes at most.")
-        return message
-
-
-def _request_id(scope: Scope) -> bytes:
-    """The id the front door gave, or one of our own."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given[:64] or uuid4().hex.encode()
-
-
-def _route(scope: Scope) -> str:
-    """The route's template: paths themselves would make a metric without end."""
-    route: Any = scope.get("route")
-    return str(getattr(route, "path", None) or getattr(scope.get("endpoint"), "__name__", "unmatched"))
+@lru_cache(4096)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """``192.0.2.1``, ``2001:db8::1``, and both with a port as some proxies write it (RFC 7239, 6)."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

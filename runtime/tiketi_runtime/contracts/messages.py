@@ -56,6 +56,10 @@ class PaymentSettled(Message):
     currency: str
     payment_key: str
     outcome: str
+    took_ms: int | None = None
+    """Time of the vendor's answer that decided it; None if it was looked up later."""
+    is_fault: bool = False
+    """The vendor's answer was lost or useless, and had to be found out."""
 
 
 class PaymentRefused(Message):
@@ -65,6 +69,10 @@ class PaymentRefused(Message):
     attempt: str
     code: str
     """The vendor's code, such as REJECT_CARD_PAYMENT."""
+    took_ms: int | None = None
+    """As of PaymentSettled."""
+    is_fault: bool = False
+    """As of PaymentSettled."""
 
 
 class TicketsIssued(Message):

@@ -51,6 +51,12 @@ class RateLimits(ContractModel):
     per_event: RateLimit = RateLimit(requests=5_000, per=timedelta(seconds=1))
 
 
+class ProofOfWork(ContractModel):
+    """Work a client does before it takes a place: 2^bits hashes on average, one to check."""
+
+    max_bits: Annotated[int, Field(ge=0, le=26)] = 18
+
+
 class Beacon(ContractModel):
     """A round of a public randomness beacon, named before anybody can know its value."""
 
@@ -76,6 +82,7 @@ class QueuePolicySpec(ContractModel):
     abandonment: Abandonment = Abandonment()
     adaptive: Adaptive | None = None
     rate_limits: RateLimits = RateLimits()
+    proof_of_work: ProofOfWork = ProofOfWork()
     lottery: Lottery = Lottery()
 
 

@@ -8,9 +8,9 @@ from tiketi_runtime.contracts.identity import EventId, Line, namespace_and_name
 
 EVENTS = "tiketi:events"
 """Set of the ids of all registered events."""
-EVENTS_KNOWN = "tiketi:events-known"
-"""Set by ticket once every event it knows is registered. Missing: Redis lost its memory, and an event that is not
-registered was not deleted."""
+DELETED_EVENTS = "tiketi:{tiketi:events}:deleted"
+"""Hash event -> version up to which its sheets are void, because its object was deleted. Written by the operator before
+it takes the event out of the registry; an event that is merely missing there was lost. In the slot of ``EVENTS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,51 @@ class LineKeys:
     def claimed(self) -> str:
         """Hash buyer -> session id of buyers who spent their place."""
         return f"{self.prefix}claimed"
+
+    @property
+    def limits(self) -> str:
+        """Hash ``seq``, ``serving``: how far numbers and horizon may go before PostgreSQL must raise its marks."""
+        return f"{self.prefix}limits"
+
+    @property
+    def living(self) -> str:
+        """Bitmap by ``seq``: set while the buyer waits to be offered a slot. What positions are counted from."""
+        return f"{self.prefix}living"
+
+    @property
+    def draw(self) -> str:
+        """Hash ``n``: entries, fixed when they closed (``at``, ms); ``ready``: 1 once their order is known."""
+        return f"{self.prefix}draw"
+
+    @property
+    def drawing(self) -> str:
+        """Held for seconds by the process that takes the next step of the draw. It spares work, and decides nothing."""
+        return f"{self.prefix}drawing"
+
+    @property
+    def pace(self) -> str:
+        """Hash of admissions by stretch of ten seconds (epoch s // 10), the last few minutes of them."""
+        return f"{self.prefix}pace"
+
+    @property
+    def codes(self) -> str:
+        """Digests of a presale's codes, one string (``CodeBook``). Written by the operator before the sheet that names
+        its version, copied to PostgreSQL by ticket."""
+        return f"{self.prefix}codes"
+
+    def code_tries(self, who: str) -> str:
+        """Time (ms) at which the budget of failed codes of ``who``, an account or a network, is whole again."""
+        return f"{self.prefix}code-tries:{who}"
+
+    @property
+    def networks(self) -> str:
+        """Places given out by network: 16,384 counters of 32 bits, each network hashed to one. Names no address."""
+        return f"{self.prefix}networks"
+
+    @property
+    def rush(self) -> str:
+        """Hash epoch second -> places given out in it, the last few seconds: how busy the line is."""
+        return f"{self.prefix}rush"
 
     @property
     def sweeping(self) -> str:
@@ -118,6 +163,35 @@ class EventKeys:
         return f"{self.prefix}active"
 
     @property
+    def sessions(self) -> str:
+        """Hash buyer -> session that ``active`` speaks of: a buyer may be admitted in one line after another."""
+        return f"{self.prefix}sessions"
+
+    @property
+    def holding(self) -> str:
+        """Sorted set of buyers by the time (ms) until which seats are held for them: their slot is counted in seats."""
+        return f"{self.prefix}holding"
+
+    @property
+    def rate(self) -> str:
+        """Hash ``perMinute``, ``window``: the pace that adaptive admission has set. Absent: the policy's."""
+        return f"{self.prefix}rate"
+
+    def samples(self, window: int) -> str:
+        """Hash of how long answers took in one window of adaptive admission."""
+        return f"{self.prefix}samples:{window}"
+
+    @property
+    def notes(self) -> str:
+        """Stream of what services want told as Kubernetes Events: fields reason, message, warning. Bounded."""
+        return f"{self.prefix}notes"
+
+    @property
+    def draws(self) -> str:
+        """Hash line -> JSON of what is public about its draw. Written by ticket for the status."""
+        return f"{self.prefix}draws"
+
+    @property
     def seats(self) -> str:
         """Hash seat -> ``hold|buyer|until_ms``, or ``sold``. Turns losers away and paints the map; decides nothing."""
         return f"{self.prefix}seats"
@@ -126,8 +200,8 @@ class EventKeys:
     def counts(self) -> str:
         """Hash of counters since the sale began.
 
-        Of the queue: joined, admitted, left, ghosts, offered, lapsed. Of orders: sold, and ``sold:<SECTION>``, in
-        places; admission stops where stock ends.
+        Of the queue: joined, admitted, left, ghosts, offered, lapsed. Of orders, in places: sold, ``sold:<SECTION>``,
+        and ``taken:<SECTION>`` (held, ordered or sold); admission stops where stock ends.
         """
         return f"{self.prefix}counts"
 

@@ -63,6 +63,31 @@ class VenueSheet(Document):
     time_zone: str
 
 
+class CodeUse(StrEnum):
+    """How often a presale code lets somebody in."""
+
+    ONCE = "Once"
+    """One account in all: whoever comes first."""
+    PER_ACCOUNT = "PerAccount"
+    """Any account, once each: a word shared by a group."""
+
+
+class CodesSheet(Document):
+    """The codes of a presale. The digests themselves travel beside the sheet (``LineKeys.codes``)."""
+
+    use: CodeUse = CodeUse.ONCE
+    count: Annotated[int, Field(ge=0)]
+    version: str
+    """``CodeBook.version``. Empty: the presale is over and its codes are gone."""
+
+
+class BeaconSheet(Document):
+    """A round of a public randomness beacon (drand), named before anybody can know its value."""
+
+    chain: str
+    round: Annotated[int, Field(ge=1)]
+
+
 class LineSheet(Document):
     """One line: the public sale, or a presale for named sections."""
 
@@ -70,10 +95,25 @@ class LineSheet(Document):
     opens_at: AwareDatetime
     closes_at: AwareDatetime
     sections: tuple[str, ...]
+    draw_at: AwareDatetime | None = None
+    """When the entries close and their order is drawn. None: the order is that of joining."""
+    beacon: BeaconSheet | None = None
+    """Goes into the draw; None: buyers have to trust the operator."""
+    codes: CodesSheet | None = None
+    """None: nobody is asked for a code."""
 
     def is_open(self, now: datetime) -> bool:
         """Whether buyers of this line are admitted at ``now``."""
         return self.opens_at <= now < self.closes_at
+
+
+class AdaptiveSheet(Document):
+    """When to slow admissions down."""
+
+    p95_latency: timedelta
+    error_rate: Annotated[int, Field(ge=1, le=100)]
+    """Percent."""
+    floor_per_minute: Annotated[int, Field(ge=1)]
 
 
 class QueueSheet(Document):
@@ -86,7 +126,9 @@ class QueueSheet(Document):
     session_duration: timedelta
     ghost_timeout: timedelta
     claim_window: timedelta
-    shuffle_at_event_start: bool = False
+    adaptive: AdaptiveSheet | None = None
+    max_proof_bits: Annotated[int, Field(ge=0, le=26)] = 0
+    """Most work (2^bits hashes on average) asked of a buyer who joins; 0 asks for none."""
 
 
 class RateLimit(Document):
@@ -142,7 +184,11 @@ class SaleContent(Document):
 
     def line(self, name: str) -> LineSheet | None:
         """The line of this name; None if the sale has none."""
-        return next((line for line in self.lines if line.name == name), None)
+        return self._lines.get(name)
+
+    @cached_property
+    def _lines(self) -> dict[str, LineSheet]:
+        return {line.name: line for line in self.lines}
 
     @cached_property
     def _sections(self) -> dict[str, Section]:

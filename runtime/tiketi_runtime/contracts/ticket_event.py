@@ -13,7 +13,7 @@ from tiketi_runtime.contracts.duration import GoDuration
 from tiketi_runtime.contracts.identity import EventId, event_id
 from tiketi_runtime.contracts.instant import Instant
 from tiketi_runtime.contracts.kubernetes_object import ContractModel, DnsLabel, KubernetesObject
-from tiketi_runtime.contracts.sale_sheet import Admission
+from tiketi_runtime.contracts.sale_sheet import Admission, CodeUse
 from tiketi_runtime.contracts.seating import SECTION_NAME, Section
 from tiketi_runtime.contracts.ticket_event_status import TicketEventStatus
 
@@ -60,7 +60,9 @@ class Presale(ContractModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     opens_at: Instant
     closes_at: Instant
+    code_use: CodeUse = CodeUse.ONCE
     codes_secret_ref: SecretKeyRef | None = None
+    """None: nobody is asked for a code."""
     sections: Annotated[tuple[SectionName, ...], Field(max_length=64)] = ()
     """Empty means all."""
 

@@ -13,6 +13,8 @@ from tiketi_runtime.contracts.kubernetes_object import ContractModel
 from tiketi_runtime.contracts.sale_sheet import Phase
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Hash = Annotated[str, StringConstraints(max_length=64, pattern="^[0-9a-f]{64}$")]
+"""32 bytes, hexadecimal."""
 
 
 class ConditionStatus(StrEnum):
@@ -47,6 +49,36 @@ class Timeline(ContractModel):
     asleep_at: AwareDatetime | None = None
 
 
+class DrawTrust(StrEnum):
+    """Whom a buyer has to trust that a draw was fair."""
+
+    OPERATOR = "Operator"
+    BEACON = "Beacon"
+
+
+class DrawBeacon(ContractModel):
+    """The round of a public randomness beacon that goes into a draw."""
+
+    chain: Hash
+    round: Annotated[int, Field(ge=1, le=1_000_000_000_000)]
+    randomness: Hash | None = None
+
+
+class Draw(ContractModel):
+    """The draw of one line, as far as it is public."""
+
+    line: Annotated[str, StringConstraints(max_length=40)]
+    commitment: Hash
+    draw_at: AwareDatetime
+    entries: Count | None = None
+    root: Hash | None = None
+    secret: Hash | None = None
+    beacon: DrawBeacon | None = None
+    trust: DrawTrust
+    drawn_at: AwareDatetime | None = None
+    file: Annotated[str, StringConstraints(max_length=253)] | None = None
+
+
 class Sales(ContractModel):
     """Figures of the sale, written by stats alone."""
 
@@ -68,5 +100,6 @@ class TicketEventStatus(ContractModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = ()
     timeline: Timeline | None = None
+    draws: Annotated[tuple[Draw, ...], Field(max_length=9)] = ()
     replicas: Annotated[int, Field(ge=0, le=1_000)] | None = None
     sales: Sales | None = None
