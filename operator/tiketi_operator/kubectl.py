@@ -18,7 +18,7 @@ import yaml
 
 from tiketi_operator.manifests.metadata import Manifest
 from tiketi_operator.plan import Observed, plan
-from tiketi_operator.sale import Unsellable, check_sale, compile_sale
+from tiketi_operator.sale import Unsellable, check_draws, check_sale, compile_sale
 from tiketi_operator.settings import PlatformSettings
 from tiketi_runtime.contracts.kubernetes_object import API_VERSION
 from tiketi_runtime.contracts.phase import phase_at
@@ -68,7 +68,9 @@ async def _plan(arguments: argparse.Namespace) -> str:
         event = TicketEvent.from_body(await _get(cluster, "TicketEvent", arguments.name, arguments.namespace))
         policy = await cluster.get(API_VERSION, "QueuePolicy", event.spec.queue_policy_ref.name, event.namespace)
         ticket = await cluster.get("apps/v1", "Deployment", settings.ticket_service, settings.namespace)
-    sale = compile_sale(event, check_sale(event, None if policy is None else QueuePolicy.from_body(policy)))
+    checked = check_sale(event, None if policy is None else QueuePolicy.from_body(policy))
+    sale = compile_sale(event, checked)  # without presale codes: no object depends on them
+    check_draws(sale, checked, settings.beacon_chains())
     template = None if ticket is None else ticket["spec"]["template"]
     # As if every pod that is asked for were ready, so that the route is where it is meant to be.
     observed = Observed(ticket_template=template, lane_ready=event.spec.capacity.peak_replicas)

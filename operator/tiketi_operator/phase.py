@@ -38,8 +38,9 @@ def asleep_at(sale: SaleContent) -> datetime:
 
 
 def instants(sale: SaleContent) -> list[datetime]:
-    """Every instant at which phase or stage may change by time alone, in order."""
-    return sorted({*boundaries(sale), asleep_at(sale)})
+    """Every instant at which phase, stage or a draw may change by time alone, in order."""
+    draws = (line.draw_at for line in sale.lines if line.draw_at is not None)
+    return sorted({*boundaries(sale), *draws, asleep_at(sale)})
 
 
 def next_instant(sale: SaleContent, now: datetime) -> datetime | None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from tiketi_operator.status import FALSE, TRUE, Fact, Facts, unknown, utc_text
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import RateLimits, SaleContent
 from tiketi_runtime.contracts.ticket_event import Lane, TicketEvent
+from tiketi_runtime.contracts.ticket_event_status import Draw
 from tiketi_runtime.kubernetes import Cluster
 
 _ANSWER_SECONDS = 5
@@ -127,25 +129,53 @@ async def has_nodes(cluster: Cluster) -> bool:
     return bool(await cluster.list_all("v1", "Node"))
 
 
-def queue_fact(provisioned: Provisioned) -> Fact:
-    """Whether the services sell by the newest sheet, on the Redis server that holds the line."""
+def queue_fact(provisioned: Provisioned, sale: SaleContent, draws: Sequence[Draw] = ()) -> Fact:
+    """Whether the services sell by the newest sheet, on the Redis server that holds the line.
+
+    ``draws`` are what the status is about to show.
+    """
     if provisioned.is_recovering:
         return Fact(
             FALSE,
             "Recovering",
-            "Redis was restarted or lost its memory: buyers who join get 503 (queue-recovering) until the line is "
-            "recovered. The ticket service does not rebuild a line yet: to begin a new one, delete the event and apply "
-            "it again. Everything sold stays; everyone else waits anew.",
+            "Redis was restarted or lost its memory: buyers get 503 (queue-recovering) with Retry-After while the "
+            "ticket service rebuilds the line from PostgreSQL and the receipts that waiting buyers present. That takes "
+            "seconds and keeps every place. If it lasts, see the logs of the ticket pods.",
             settles=False,
         )
-    if provisioned.is_adopted:
-        return Fact(TRUE, "Adopted", "The services sell by the newest sale sheet.")
-    return Fact(
-        FALSE,
-        "NotAdopted",
-        f"The ticket service has not taken over the sale sheet of {utc_text(provisioned.since)}. "
-        "See that it runs and reaches Redis and its database.",
+    if not provisioned.is_adopted:
+        return Fact(
+            FALSE,
+            "NotAdopted",
+            f"The ticket service has not taken over the sale sheet of {utc_text(provisioned.since)}. "
+            "See that it runs and reaches Redis and its database.",
+        )
+    return _draw_fault(sale, draws, provisioned.now) or Fact(
+        TRUE, "Adopted", "The services sell by the newest sale sheet."
     )
+
+
+def _draw_fault(sale: SaleContent, draws: Sequence[Draw], now: datetime) -> Fact | None:
+    """What is wrong with the draws of the sale; None if nothing is."""
+    known = {draw.line: draw for draw in draws}
+    lines = [line for line in sale.lines if line.draw_at is not None]
+    uncommitted = [line.name for line in lines if line.name not in known]
+    if uncommitted:
+        return Fact(
+            FALSE,
+            "DrawNotCommitted",
+            f"No commitment is published yet against which buyers could check the draw of: {', '.join(uncommitted)}. "
+            "The ticket service publishes it when it has taken over the sale sheet.",
+        )
+    overdue = [line.name for line in lines if line.is_open(now) and known[line.name].drawn_at is None]
+    if overdue:
+        return Fact(
+            FALSE,
+            "NotDrawn",
+            f"Open, and nobody is served because the order is not drawn yet: {', '.join(overdue)}. The logs of the "
+            "ticket pods say what is missing, such as a beacon that no relay answers for.",
+        )
+    return None
 
 
 def shared_capacity_fact(ready: int, floor: int, *, nodes: bool) -> Fact:

@@ -7,15 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pydantic import ValidationError
+
 from tiketi_operator.children import ChildRefused
+from tiketi_operator.codes import UnreadCodes
 from tiketi_operator.manifests.metadata import MANAGER
 from tiketi_operator.metrics import BOUNDARY_LAG_SECONDS, RECONCILE_SECONDS, RECONCILES
 from tiketi_operator.phase import GUARDED_PHASES, instants, next_instant
 from tiketi_operator.plan import SharedNeed, plan, shared_objects
 from tiketi_operator.ports import Ports
 from tiketi_operator.probes import queue_fact
-from tiketi_operator.queue_setup import Provisioned, SaleSheets
-from tiketi_operator.sale import Unsellable, check_sale, compile_sale, opened_before_creation
+from tiketi_operator.queue_setup import Provisioned
+from tiketi_operator.sale import (
+    Books,
+    Unsellable,
+    check_draws,
+    check_sale,
+    compile_sale,
+    keep_draws,
+    opened_before_creation,
+)
 from tiketi_operator.settings import OperatorSettings
 from tiketi_operator.status import (
     FALSE,
@@ -28,6 +39,7 @@ from tiketi_operator.status import (
     is_settled,
     is_written,
     notices,
+    published,
     unknown,
 )
 from tiketi_runtime.contracts.identity import EventId, namespace_and_name
@@ -36,7 +48,7 @@ from tiketi_runtime.contracts.phase import phase_at
 from tiketi_runtime.contracts.queue_policy import QueuePolicy
 from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
-from tiketi_runtime.contracts.ticket_event_status import Sales, TicketEventStatus
+from tiketi_runtime.contracts.ticket_event_status import Draw, Sales, TicketEventStatus
 from tiketi_runtime.errors import NotFound
 from tiketi_runtime.kubernetes import Cluster, Manifest
 from tiketi_runtime.redis import RedisError
@@ -48,6 +60,8 @@ _JUST_AFTER = timedelta(milliseconds=20)
 """A visit for an instant comes a little after it, so that every clock agrees that it has come."""
 _SOON = timedelta(seconds=1)
 _LATER = timedelta(seconds=5)
+_OVERDUE = timedelta(minutes=1)
+"""A draw that is not held by so long after the opening waits for somebody's hand."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +88,11 @@ class Case:
     sale: SaleContent | None = None
     """What the services sell by; None while there is nothing they could."""
     provisioned: Provisioned | None = None
+    draws: tuple[Draw, ...] = ()
+    """What is public about the draws."""
     obstacle: Fact | None = None
+    is_unread: bool = False
+    """Whether what is in the way may be mended without anybody telling the operator."""
     refusal: Fact | None = None
 
     @property
@@ -93,6 +111,16 @@ class Case:
         written_at = [self.provisioned.since] if self.provisioned is not None else []
         return max([*armed_at, *written_at], default=datetime.min.replace(tzinfo=UTC))
 
+    @property
+    def is_being_drawn(self) -> bool:
+        """Whether the entries of a line have closed lately and their order is not known yet."""
+        drawn = {draw.line for draw in self.draws if draw.drawn_at is not None}
+        return self.sale is not None and any(
+            line.draw_at is not None and line.draw_at <= self.now < line.opens_at + _OVERDUE
+            for line in self.sale.lines
+            if line.name not in drawn
+        )
+
 
 async def reconcile(
     event: EventId, ports: Ports, needs: Sequence[SharedNeed], last_visit: datetime | None = None
@@ -100,7 +128,7 @@ async def reconcile(
     """Bring one event to what it should be now; None if there is no such event.
 
     ``needs`` are what all events ask of the shared ticket service; ``last_visit`` is for the metrics alone.
-    Raises ApiUnavailable.
+    Raises ApiUnavailable, and RedisError when Redis goes away during the visit.
     """
     body = await _read(event, ports.cluster)
     if body is None:
@@ -108,6 +136,8 @@ async def reconcile(
     with RECONCILE_SECONDS.time():
         case = await _prepare(TicketEvent.from_body(body), ports)
         _count_lag(case, last_visit)
+        if case.provisioned is not None:
+            await ports.reports.tell_notes(case.event, case.now)
         return await _carry_out(case, body, ports, needs)
 
 
@@ -129,6 +159,8 @@ async def dismiss(event: EventId, ports: Ports, needs: Sequence[SharedNeed]) -> 
     others = [need for need in needs if need.event != event]
     await ports.children.put_shared(shared_objects(others, now, ports.settings))
     swept = await ports.sheets.sweep(event)
+    ports.codes.forget(event)
+    ports.reports.forget(event)
     log.info("event dismissed", extra={"event": event, "keys": swept})
     return Visit(now)
 
@@ -140,18 +172,23 @@ async def _read(event: EventId, cluster: Cluster) -> Manifest | None:
 
 async def _prepare(event: TicketEvent, ports: Ports) -> Case:
     """Compile the sale and write its sheet. Without Redis it is compiled all the same, for the children's sake."""
-    policy = await _policy(event, ports.cluster)
-    obstacle, sale = None, None
+    books: Books = {}
+    sale, obstacle, is_unread = None, None, False
     try:
-        sale = compile_sale(event, check_sale(event, policy))
+        policy = check_sale(event, await _policy(event, ports.cluster))
+        books = await ports.codes.read(event, datetime.now(UTC))
+        compiled = compile_sale(event, policy, books)
+        check_draws(compiled, policy, ports.chains)
+        sale = compiled
     except Unsellable as error:
-        obstacle = Fact(TRUE, error.reason, error.message)
+        obstacle, is_unread = Fact(TRUE, error.reason, error.message), isinstance(error, UnreadCodes)
     try:
-        return await _with_sheet(event, sale, obstacle, ports.sheets)
+        case = await _with_sheet(event, sale, books, ports)
     except RedisError as error:
         log.warning("Redis is away", extra={"event": event.id, "error": str(error)})
         away = Fact(FALSE, "RedisUnavailable", f"The operator does not reach Redis: {error}", settles=False)
-        return Case(event, datetime.now(UTC), away, sale, obstacle=obstacle)
+        case = Case(event, datetime.now(UTC), away, sale, draws=event.status.draws)
+    return replace(case, obstacle=obstacle or case.obstacle, is_unread=is_unread)
 
 
 async def _policy(event: TicketEvent, cluster: Cluster) -> QueuePolicy | None:
@@ -159,17 +196,40 @@ async def _policy(event: TicketEvent, cluster: Cluster) -> QueuePolicy | None:
     return None if body is None else QueuePolicy.from_body(body)
 
 
-async def _with_sheet(event: TicketEvent, sale: SaleContent | None, obstacle: Fact | None, sheets: SaleSheets) -> Case:
+async def _with_sheet(event: TicketEvent, sale: SaleContent | None, books: Books, ports: Ports) -> Case:
     """What cannot be compiled now goes on as it was last compiled: a sale under way does not stop for a mistake."""
     if sale is not None:
-        provisioned = await sheets.provision(sale)
-        return Case(event, provisioned.now, queue_fact(provisioned), sale, provisioned, obstacle)
-    stored = await sheets.stored(event.id)
+        return await _with_new_sheet(event, sale, books, ports)
+    stored = await ports.sheets.stored(event.id)
     if stored is None:
         nothing = unknown("NoSale", "There is no sale sheet: the services do not know the event.")
-        return Case(event, await sheets.now(), nothing, obstacle=obstacle)
-    found = stored.provisioned
-    return Case(event, found.now, queue_fact(found), stored.sale, found, obstacle)
+        return Case(event, await ports.sheets.now(), nothing, draws=event.status.draws)
+    return await _with_reports(event, stored.sale, stored.provisioned, ports)
+
+
+async def _with_new_sheet(event: TicketEvent, compiled: SaleContent, books: Books, ports: Ports) -> Case:
+    """What buyers were promised when they joined stays, whatever is asked for now."""
+    before = await _sheet_before(event.id, ports)
+    sale, kept = keep_draws(compiled, before, await ports.sheets.now(), event.status.draws)
+    case = await _with_reports(event, sale, await ports.sheets.provision(sale, books), ports)
+    message = " ".join(each.message for each in kept)
+    return replace(case, obstacle=Fact(TRUE, kept[0].reason, message) if kept else None)
+
+
+async def _sheet_before(event: EventId, ports: Ports) -> SaleContent | None:
+    """The sheet that is about to be replaced; one that cannot be read must not be in the way."""
+    try:
+        stored = await ports.sheets.stored(event)
+    except ValidationError as error:
+        log.error("stored sheet cannot be read", extra={"event": event, "error": str(error)})
+        return None
+    return None if stored is None else stored.sale
+
+
+async def _with_reports(event: TicketEvent, sale: SaleContent, provisioned: Provisioned, ports: Ports) -> Case:
+    """What the services say of the sale they were given."""
+    draws = published(sale, await ports.reports.draws(event.id), event.status.draws)
+    return Case(event, provisioned.now, queue_fact(provisioned, sale, draws), sale, provisioned, draws)
 
 
 async def _carry_out(case: Case, body: Manifest, ports: Ports, needs: Sequence[SharedNeed]) -> Visit:
@@ -190,7 +250,7 @@ async def _carry_out(case: Case, body: Manifest, ports: Ports, needs: Sequence[S
 
 async def _apply(case: Case, ports: Ports, needs: Sequence[SharedNeed]) -> Facts:
     if case.sale is None:
-        return Facts.without_sale(case.queue, case.obstacle)
+        return replace(Facts.without_sale(case.queue, case.obstacle), draws=case.draws)
     observed = await ports.children.observe(case.event, needs)
     planned = plan(case.event, case.sale, case.now, observed, ports.settings)
     obstacle = case.obstacle
@@ -200,7 +260,7 @@ async def _apply(case: Case, ports: Ports, needs: Sequence[SharedNeed]) -> Facts
         log.error("children refused", extra={"event": case.event.id, "error": error.detail})
         obstacle = obstacle or Fact(TRUE, "ChildRefused", error.detail)
     facts = await ports.prover.prove(case.event, case.sale, planned, case.queue)
-    return replace(facts, obstacle=obstacle, refusal=case.refusal)
+    return replace(facts, draws=case.draws, obstacle=obstacle, refusal=case.refusal)
 
 
 async def _write(status: TicketEventStatus, body: Manifest, cluster: Cluster) -> None:
@@ -246,8 +306,9 @@ def _notices(case: Case, status: TicketEventStatus) -> tuple[Notice, ...]:
 
 def _sleep(case: Case, status: TicketEventStatus, settings: OperatorSettings) -> timedelta:
     longest = settings.longest_sleep
-    if not is_settled(status):
-        longest = _SOON if case.now < case.changed_at + settings.settling_time else _LATER
+    if not is_settled(status) or case.is_unread or case.is_being_drawn:
+        is_young = case.now < case.changed_at + settings.settling_time
+        longest = min(longest, _SOON if is_young or case.is_being_drawn else _LATER)
     instant = None if case.sale is None else next_instant(case.sale, case.now)
     return longest if instant is None else min(longest, instant - case.now + _JUST_AFTER)
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
 
+from tiketi_runtime.contracts.beacon import Chain, round_after, round_time
 from tiketi_runtime.contracts.duration import format_duration
 from tiketi_runtime.contracts.identity import PUBLIC, Line
+from tiketi_runtime.contracts.presale_codes import CodeBook
 from tiketi_runtime.contracts.queue_policy import QueuePolicy
 from tiketi_runtime.contracts.sale_sheet import (
+    AdaptiveSheet,
+    BeaconSheet,
+    CodesSheet,
     LineSheet,
     QueueingMethod,
     QueueSheet,
@@ -15,7 +24,15 @@ from tiketi_runtime.contracts.sale_sheet import (
     SaleContent,
     VenueSheet,
 )
-from tiketi_runtime.contracts.ticket_event import TicketEvent
+from tiketi_runtime.contracts.ticket_event import Presale, TicketEvent
+from tiketi_runtime.contracts.ticket_event_status import Draw
+
+Books = Mapping[Line, CodeBook]
+"""Codes of presales, by line."""
+Chains = Mapping[str, Chain]
+"""Beacon chains whose rounds can be verified, by hash."""
+
+_NO_BOOKS: Final[Books] = MappingProxyType({})
 
 
 class Unsellable(Exception):
@@ -52,26 +69,52 @@ def check_sale(event: TicketEvent, policy: QueuePolicy | None) -> QueuePolicy:
             f"spec.sale.closesAt ({event.spec.sale.closes_at.isoformat()}) was past when the event was created: "
             "nothing will be sold. Set a later closesAt.",
         )
-    _check_supported(event, policy)
     return policy
 
 
-def _check_supported(event: TicketEvent, policy: QueuePolicy) -> None:
-    """The objects promise more than this version does. To sell without it would be worse than not to sell."""
-    with_codes = next((p for p in event.spec.sale.presales if p.codes_secret_ref is not None), None)
-    if with_codes is not None:
+def check_draws(sale: SaleContent, policy: QueuePolicy, chains: Chains) -> None:
+    """Whether every draw of the compiled sale can be held as it was promised. Raises Unsellable."""
+    for line in sale.lines:
+        if line.draw_at is None:
+            continue
+        joins_from = sale.lead_in_at(line)
+        if line.draw_at <= joins_from:
+            raise Unsellable(
+                "DrawBeforeEntries",
+                f"Line {line.name} would be drawn at {line.draw_at.isoformat()}, and nobody can join it before "
+                f"{joins_from.isoformat()}. Shorten spec.lottery.drawBefore of QueuePolicy {policy.name}, or let "
+                "buyers come earlier: a presale by spec.capacity.prewarmLeadTime, the public sale by the policy's "
+                "spec.prequeue.opensBefore.",
+            )
+        if line.beacon is not None:
+            _check_beacon(line.beacon, line, line.draw_at, policy, chains)
+
+
+def _check_beacon(beacon: BeaconSheet, line: LineSheet, draw_at: datetime, policy: QueuePolicy, chains: Chains) -> None:
+    """The round must be unknown to everybody while buyers join, and known when they are served."""
+    field = f"QueuePolicy {policy.name}, spec.lottery.beacon"
+    chain = chains.get(beacon.chain)
+    if chain is None:
+        known = ", ".join(f"{each.hash} ({each.beacon_id})" for each in chains.values())
         raise Unsellable(
-            "PresaleCodesNotSupported",
-            f"spec.sale.presales: {with_codes.name} names a codesSecretRef, and this version asks nobody for a code. "
-            "Leave codesSecretRef out if everybody may take part, or leave the presale out.",
+            "BeaconChainUnknown",
+            f"{field}.chain: no round of chain {beacon.chain} could be verified. Name one of: {known}.",
         )
-    shuffles = policy.spec.prequeue is not None and policy.spec.prequeue.shuffle_at_event_start
-    if policy.spec.queueing_method is QueueingMethod.LOTTERY or shuffles:
+    published_at = round_time(chain, beacon.round)
+    if not draw_at < published_at < line.opens_at:
         raise Unsellable(
-            "LotteryNotSupported",
-            f"QueuePolicy {policy.name} asks for a draw (spec.queueingMethod lottery, or "
-            "spec.prequeue.shuffleAtEventStart), and this version forms no line by lot. Use fifo without shuffle.",
+            "BeaconRoundMisplaced",
+            f"{field}.round: round {beacon.round} is published at {published_at.isoformat()}, and has to be between "
+            f"the draw of line {line.name} ({draw_at.isoformat()}) and its opening ({line.opens_at.isoformat()}). "
+            f"{_fitting_rounds(chain, draw_at, line.opens_at)}",
         )
+
+
+def _fitting_rounds(chain: Chain, after: datetime, before: datetime) -> str:
+    first, last = round_after(chain, after), round_after(chain, before - timedelta.resolution) - 1
+    if first > last:
+        return "No round of this chain is: lengthen spec.lottery.drawBefore."
+    return f"Rounds {first} to {last} are."
 
 
 def was_over_at_creation(event: TicketEvent) -> bool:
@@ -84,8 +127,11 @@ def opened_before_creation(event: TicketEvent) -> bool:
     return event.creation_timestamp is not None and event.spec.sale.opens_at < event.creation_timestamp
 
 
-def compile_sale(event: TicketEvent, policy: QueuePolicy) -> SaleContent:
-    """Everything the services need to run the sale, in one document without a number."""
+def compile_sale(event: TicketEvent, policy: QueuePolicy, books: Books = _NO_BOOKS) -> SaleContent:
+    """Everything the services need to run the sale, in one document without a number.
+
+    ``books`` are the codes of presales; one that asks for codes and has no book lets nobody in.
+    """
     sale = event.spec.sale
     return SaleContent(
         event=event.id,
@@ -103,7 +149,7 @@ def compile_sale(event: TicketEvent, policy: QueuePolicy) -> SaleContent:
         max_tickets_per_buyer=sale.max_tickets_per_buyer,
         hold_duration=sale.hold_duration,
         refunds_until=sale.refunds_until,
-        lines=_lines(event),
+        lines=_lines(event, policy, books),
         sections=event.spec.seating.sections,
         queue=_queue(policy),
         rate_limits=RateLimits.model_validate(policy.spec.rate_limits.model_dump()),
@@ -111,6 +157,100 @@ def compile_sale(event: TicketEvent, policy: QueuePolicy) -> SaleContent:
         message=event.spec.message,
         lane=event.spec.capacity.lane,
     )
+
+
+@dataclass(frozen=True)
+class KeptDraw:
+    """A change of a line's draw that is not carried out: one word for programs, and text naming field and mend."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What buyers of a line were told of its draw when they joined."""
+
+    joins_from: datetime
+    draw_at: datetime | None
+    beacon: BeaconSheet | None
+    is_held: bool
+
+
+def keep_draws(
+    compiled: SaleContent, stored: SaleContent | None, now: datetime, shown: Sequence[Draw] = ()
+) -> tuple[SaleContent, tuple[KeptDraw, ...]]:
+    """The sale without changes of draws that come too late, and what has to be said of them.
+
+    Once buyers may have joined a line, no draw is begun or dropped; one that is due or held does not move. ``stored``
+    is the sheet before this one. If Redis has lost it, ``shown`` (the draws in the status) tells what was promised; an
+    event that is seen for the first time has neither, and nobody can have joined it.
+    """
+    lines, changes = [], []
+    for line in compiled.lines:
+        kept, change = _keep_draw(line, _told(line, compiled, stored, shown), now)
+        lines.append(kept)
+        if change is not None and now < line.closes_at:
+            changes.append(change)
+    queue = compiled.queue.model_copy(update={"method": _method(compiled, stored, lines[-1])})
+    # Not model_copy: it would take over what the sale has cached of its lines.
+    return SaleContent.model_validate({**dict(compiled), "lines": tuple(lines), "queue": queue}), tuple(changes)
+
+
+def _told(line: LineSheet, compiled: SaleContent, stored: SaleContent | None, shown: Sequence[Draw]) -> _Told | None:
+    draw = next((each for each in shown if each.line == line.name), None)
+    if stored is not None:
+        before = stored.line(line.name)
+        if before is None:
+            return None
+        is_held = draw is not None and draw.drawn_at is not None
+        return _Told(stored.lead_in_at(before), before.draw_at, before.beacon, is_held)
+    if draw is None:
+        return None
+    beacon = None if draw.beacon is None else BeaconSheet(chain=draw.beacon.chain, round=draw.beacon.round)
+    return _Told(compiled.lead_in_at(line), draw.draw_at, beacon, draw.drawn_at is not None)
+
+
+def _keep_draw(line: LineSheet, told: _Told | None, now: datetime) -> tuple[LineSheet, KeptDraw | None]:
+    if told is None or now < min(told.joins_from, told.draw_at or told.joins_from):
+        return line, None
+    if told.draw_at is None:
+        kept = line.model_copy(update={"draw_at": None, "beacon": None})
+        return kept, None if line.draw_at is None else _too_late(line, told.joins_from)
+    if line.draw_at is None:
+        kept = line.model_copy(update={"draw_at": told.draw_at, "beacon": told.beacon})
+        return kept, None if told.is_held else _promised(line, told.draw_at)
+    if told.draw_at <= now:  # its beacon may still be withdrawn
+        return line.model_copy(update={"draw_at": told.draw_at}), None
+    return line, None
+
+
+def _too_late(line: LineSheet, joins_from: datetime) -> KeptDraw:
+    return KeptDraw(
+        "DrawTooLate",
+        f"Line {line.name} could be joined from {joins_from.isoformat()} on, and no draw of it was planned by then: it "
+        "goes on in the order it has. Set spec.queueingMethod and spec.prequeue.shuffleAtEventStart of the QueuePolicy "
+        "back. A draw has to be planned before the line may be joined: make a new event for one.",
+    )
+
+
+def _promised(line: LineSheet, draw_at: datetime) -> KeptDraw:
+    return KeptDraw(
+        "DrawPromised",
+        f"Line {line.name} is drawn as of {draw_at.isoformat()} all the same: those who joined it were promised so. "
+        "Set spec.queueingMethod and spec.prequeue.shuffleAtEventStart of the QueuePolicy back. For a sale in the "
+        "order of joining make a new event.",
+    )
+
+
+def _method(compiled: SaleContent, stored: SaleContent | None, public: LineSheet) -> QueueingMethod:
+    """The method that buyers are shown: between fifo and lottery it is what becomes of the public line."""
+    method = compiled.queue.method
+    if method is QueueingMethod.LOTTERY and public.draw_at is None:
+        return QueueingMethod.FIFO
+    was_lottery = stored is not None and stored.queue.method is QueueingMethod.LOTTERY
+    is_kept = public.draw_at is not None and compiled.lines[-1].draw_at is None
+    return QueueingMethod.LOTTERY if method is QueueingMethod.FIFO and was_lottery and is_kept else method
 
 
 def _prequeue_at(event: TicketEvent, policy: QueuePolicy) -> datetime | None:
@@ -127,7 +267,7 @@ def _arm_at(event: TicketEvent, policy: QueuePolicy) -> datetime:
     return armed if prequeue_at is None else min(armed, prequeue_at)
 
 
-def _lines(event: TicketEvent) -> tuple[LineSheet, ...]:
+def _lines(event: TicketEvent, policy: QueuePolicy, books: Books) -> tuple[LineSheet, ...]:
     sale = event.spec.sale
     every = tuple(section.name for section in event.spec.seating.sections)
     presales = (
@@ -136,10 +276,40 @@ def _lines(event: TicketEvent) -> tuple[LineSheet, ...]:
             opens_at=presale.opens_at,
             closes_at=presale.closes_at,
             sections=presale.sections or every,
+            draw_at=_draw_at(presale.opens_at, policy, is_public=False),
+            codes=_codes(presale, books),
         )
         for presale in sale.presales
     )
-    return (*presales, LineSheet(name=PUBLIC, opens_at=sale.opens_at, closes_at=sale.closes_at, sections=every))
+    public = LineSheet(
+        name=PUBLIC,
+        opens_at=sale.opens_at,
+        closes_at=sale.closes_at,
+        sections=every,
+        draw_at=_draw_at(sale.opens_at, policy, is_public=True),
+        beacon=_beacon(policy),
+    )
+    return (*presales, public)
+
+
+def _draw_at(opens_at: datetime, policy: QueuePolicy, *, is_public: bool) -> datetime | None:
+    return opens_at - policy.spec.lottery.draw_before if _is_drawn(policy, is_public=is_public) else None
+
+
+def _is_drawn(policy: QueuePolicy, *, is_public: bool) -> bool:
+    """A lottery draws every line; a shuffle the public one, the only line that has a prequeue."""
+    prequeue = policy.spec.prequeue
+    is_shuffled = is_public and prequeue is not None and prequeue.shuffle_at_event_start
+    return is_shuffled or policy.spec.queueing_method is QueueingMethod.LOTTERY
+
+
+def _codes(presale: Presale, books: Books) -> CodesSheet | None:
+    if presale.codes_secret_ref is None:
+        return None
+    book = books.get(Line(presale.name))
+    if book is None:
+        return CodesSheet(use=presale.code_use, count=0, version="")
+    return CodesSheet(use=presale.code_use, count=len(book.digests), version=book.version)
 
 
 def _queue(policy: QueuePolicy) -> QueueSheet:
@@ -151,5 +321,25 @@ def _queue(policy: QueuePolicy) -> QueueSheet:
         session_duration=spec.session_duration,
         ghost_timeout=spec.abandonment.ghost_timeout,
         claim_window=spec.abandonment.claim_window,
-        shuffle_at_event_start=spec.prequeue is not None and spec.prequeue.shuffle_at_event_start,
+        adaptive=_adaptive(policy),
+        max_proof_bits=spec.proof_of_work.max_bits,
+    )
+
+
+def _beacon(policy: QueuePolicy) -> BeaconSheet | None:
+    """The round that goes into the draw of the public line. A presale's draw is at another time: it has none."""
+    beacon = policy.spec.lottery.beacon
+    if beacon is None or not _is_drawn(policy, is_public=True):
+        return None
+    return BeaconSheet(chain=beacon.chain, round=beacon.round)
+
+
+def _adaptive(policy: QueuePolicy) -> AdaptiveSheet | None:
+    adaptive = policy.spec.adaptive
+    if adaptive is None:
+        return None
+    return AdaptiveSheet(
+        p95_latency=timedelta(milliseconds=adaptive.p95_latency_ms),
+        error_rate=adaptive.error_rate,
+        floor_per_minute=adaptive.floor_per_minute,
     )

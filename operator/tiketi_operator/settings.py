@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from tiketi_runtime.beacon_chains import read_chains
+from tiketi_runtime.contracts.beacon import Chain
 from tiketi_runtime.settings import RuntimeSettings, WithRedis
 
 
@@ -23,6 +26,13 @@ class PlatformSettings(BaseSettings, env_prefix="TIKETI_OPERATOR_"):
     """Fewest pods of the shared ticket service while no shared event is armed."""
     shared_max_replicas: int = Field(default=20, ge=1)
     """Most pods of the shared ticket service, unless the armed events need more."""
+    beacon_chains_file: Path | None = None
+    """JSON list of further beacon chains, each as a relay answers to ``/info``; the League of Entropy's are known. The
+    ticket service needs the same one: it verifies the rounds."""
+
+    def beacon_chains(self) -> Mapping[str, Chain]:
+        """Chains whose rounds can be verified, by hash. Raises OSError, or ValueError if the file is no such list."""
+        return read_chains(self.beacon_chains_file)
 
 
 class OperatorSettings(PlatformSettings, RuntimeSettings, WithRedis, env_prefix="TIKETI_OPERATOR_"):

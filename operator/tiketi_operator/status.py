@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -10,7 +10,13 @@ from typing import Any, Self
 from tiketi_operator.phase import Stage, stage_at, timeline_of
 from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
-from tiketi_runtime.contracts.ticket_event_status import Condition, ConditionStatus, TicketEventStatus, Timeline
+from tiketi_runtime.contracts.ticket_event_status import (
+    Condition,
+    ConditionStatus,
+    Draw,
+    TicketEventStatus,
+    Timeline,
+)
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -18,7 +24,7 @@ READY, RECONCILING, STALLED, ARMED = "Ready", "Reconciling", "Stalled", "Armed"
 QUEUE_READY, CAPACITY_READY, ROUTING_READY = "QueueReady", "CapacityReady", "RoutingReady"
 LIMITS_ENFORCED, INVENTORY_CONSISTENT = "LimitsEnforced", "InventoryConsistent"
 
-_OWNED = ("phase", "observedGeneration", "conditions", "timeline", "replicas")
+_OWNED = ("phase", "observedGeneration", "conditions", "timeline", "draws", "replicas")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Facts:
     """Why the event as written cannot be carried out; None when nothing is in the way."""
     refusal: Fact | None = None
     """Why the event is not deleted although somebody asked for it. Nothing is wrong with the sale."""
+    draws: tuple[Draw, ...] = ()
+    """What is public about the draws of the sale."""
     replicas: int = 0
     """Ready pods that serve the event."""
 
@@ -111,7 +119,21 @@ def compose(
         observed_generation=event.generation,
         conditions=_conditions({**summary, **found}, event, now),
         timeline=timeline_of(sale) if sale is not None else _asked_for(event),
+        draws=judged.draws,
         replicas=judged.replicas,
+    )
+
+
+def published(sale: SaleContent, found: Mapping[str, Draw], before: Sequence[Draw]) -> tuple[Draw, ...]:
+    """What to show of the draws: as ticket says by line, and what was shown ``before`` where it says nothing.
+
+    What is published is never taken back because Redis has lost it. A draw that was held stays, whatever becomes of
+    the policy.
+    """
+    known = {draw.line: draw for draw in before} | dict(found)
+    lines = ((line, known.get(line.name)) for line in sale.lines)
+    return tuple(
+        draw for line, draw in lines if draw is not None and (line.draw_at is not None or draw.drawn_at is not None)
     )
 
 
@@ -146,10 +168,11 @@ def notices(old: TicketEventStatus, new: TicketEventStatus) -> list[Notice]:
         quiet = FALSE if condition.type in (STALLED, RECONCILING) else UNKNOWN
         if condition.type != RECONCILING and condition.status != before_by_type.get(condition.type, quiet):
             found.append(_turned(condition))
-    return found
+    draws_before = {draw.line: draw for draw in old.draws}
+    return [*found, *(notice for draw in new.draws for notice in _drawn(draw, draws_before.get(draw.line)))]
 
 
-_FIELDS = ("phase", "observed_generation", "conditions", "timeline", "replicas")
+_FIELDS = ("phase", "observed_generation", "conditions", "timeline", "draws", "replicas")
 
 
 def _settled(facts: Facts, *, is_settling: bool) -> Facts:
@@ -231,6 +254,21 @@ def _turned(condition: Condition) -> Notice:
     good = FALSE if condition.type in (STALLED, RECONCILING) else TRUE
     is_warning = condition.status not in (good, UNKNOWN)
     return Notice(condition.reason, f"{condition.type} is {condition.status}: {condition.message}", is_warning)
+
+
+def _drawn(draw: Draw, before: Draw | None) -> list[Notice]:
+    """What happened to a draw since it was shown last."""
+    told = []
+    if before is None:
+        message = f"Line {draw.line} will be drawn at {utc_text(draw.draw_at)}; commitment {draw.commitment}."
+        told.append(Notice("DrawCommitted", message))
+    elif before.commitment != draw.commitment:
+        message = f"The commitment of line {draw.line} was {before.commitment} and is {draw.commitment} now."
+        told.append(Notice("CommitmentChanged", message, is_warning=True))
+    if draw.drawn_at is not None and (before is None or before.drawn_at is None):
+        message = f"The {draw.entries} entries of line {draw.line} have been put in order; their root is {draw.root}."
+        told.append(Notice("Drawn", message))
+    return told
 
 
 def _asked_for(event: TicketEvent) -> Timeline:
