@@ -13,27 +13,33 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from tiketi_runtime import postgres, redis
+from tiketi_runtime.background import running
+from tiketi_runtime.mail import MailServer
 from tiketi_runtime.observability import configure_logging
 from tiketi_runtime.security import TokenSigner, TokenVerifier
 from tiketi_runtime.settings import from_environment
 from tiketi_runtime.web import create_app, serve
 from tiketi_services.auth import commands, routes
 from tiketi_services.auth.passwords import Passwords
-from tiketi_services.auth.repository import PACKAGE, Accounts, Attempts, Sessions
+from tiketi_services.auth.postman import Postman
+from tiketi_services.auth.repository import PACKAGE, Accounts, Budget, Mails, Sessions
 from tiketi_services.auth.settings import AuthSettings
-from tiketi_services.auth.tokens import ISSUER, Tokens
+from tiketi_services.auth.tokens import ISSUER, Tokens, VerificationTokens
 from tiketi_services.auth.usecases import Doorkeeper
 
 
 def build_app(settings: AuthSettings) -> FastAPI:
-    """The application. Raises ValueError or OSError if the signing key cannot be used."""
+    """The application. Raises ValueError or OSError if signing key or mail server's URL cannot be used."""
     signer = TokenSigner.from_pem_file(settings.signing_key_file, ISSUER)
+    mail_server = MailServer.from_url(settings.smtp_url, settings.mail_from)
+    verifications = VerificationTokens(signer, settings.verification_lifetime)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Tables before the pool that uses them; hashing threads last, to end before the stores they feed.
+        """Tables before the pool that uses them; hashing threads and the sending of mails last, to end before the
+        stores they need.
 
-        Redis is not asked: it connects at its first use, and without it accounts can still be opened.
+        Neither Redis nor the mail server is asked: both are connected to when they are needed.
         """
         await postgres.migrate(settings.database_url, PACKAGE)
         async with AsyncExitStack() as stack:
@@ -44,10 +50,15 @@ def build_app(settings: AuthSettings) -> FastAPI:
             app.state.doorkeeper = Doorkeeper(
                 accounts=Accounts(pool),
                 sessions=Sessions(store, settings.session_lifetime, settings.refresh_grace),
-                attempts=Attempts(store, settings.failed_log_ins, settings.failed_log_in_refill),
+                attempts=Budget(store, "attempts", settings.failed_log_ins, settings.failed_log_in_refill),
+                mails=Budget(store, "mails", settings.verification_mails, settings.verification_mail_refill),
                 passwords=passwords,
                 tokens=Tokens(signer, settings.access_token_lifetime),
+                verifications=verifications,
             )
+            mails = Mails(pool, settings.mail_first_pause, settings.mail_longest_pause)
+            postman = Postman(mails, mail_server, verifications, settings)
+            await stack.enter_async_context(running(postman.run()))
             app.state.checks.update(database=partial(pool.fetchval, "SELECT 1"), redis=store.ping)
             yield
 

@@ -6,10 +6,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal, NewType, get_args
 
 from tiketi_runtime.contracts.identity import BuyerId
-from tiketi_runtime.errors import Conflict, NotFound, TooManyRequests, Unauthenticated
+from tiketi_runtime.errors import Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
 
 Email = NewType("Email", str)
 """A normalised address: two spellings of one mailbox are the same text."""
@@ -57,6 +58,30 @@ class TooManyAttempts(TooManyRequests):
     code, title = "too-many-attempts", "Too many attempts"
 
 
+class EmailVerifiedBefore(Conflict):
+    """No mail is needed: the address is verified."""
+
+    code, title = "email-verified-before", "E-mail address verified before"
+
+
+class TooManyMails(TooManyRequests):
+    """Verification mails to one account were asked for too often."""
+
+    code, title = "too-many-mails", "Too many mails"
+
+
+class VerificationNotValid(InvalidRequest):
+    """The link of a mail that is not ours, was cut or altered, or is for an address the account no longer has."""
+
+    code, title = "verification-not-valid", "Verification not valid"
+
+
+class VerificationExpired(InvalidRequest):
+    """The link of a mail is too old; another mail can be asked for."""
+
+    code, title = "verification-expired", "Verification expired"
+
+
 class UnknownAccount(NotFound):
     """No account has this address."""
 
@@ -79,6 +104,9 @@ class Account:
     email: Email
     name: str
     password_hash: str
+    registered_at: datetime
+    is_verified: bool = False
+    """Whether mail to the address has reached its owner."""
     grants: tuple[RoleGrant, ...] = ()
 
 

@@ -1,9 +1,11 @@
-"""Accounts in PostgreSQL, sessions and failed attempts in Redis. Sole caller of sql/ and lua/."""
+"""Accounts and mails in PostgreSQL, sessions and attempts in Redis. Sole caller of sql/ and lua/."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +18,8 @@ from tiketi_services.auth.domain import Account, Email, EmailTaken, RoleGrant, S
 
 PACKAGE: Final = "tiketi_services.auth"
 _SQL: Final = load_queries(PACKAGE)
+_LEASE: Final = timedelta(minutes=5)
+"""How long a sender may keep mails it took: far longer than a batch takes, or one mail would be sent twice."""
 
 
 class TokenReused(SessionEnded):
@@ -32,11 +36,12 @@ class Accounts:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add(self, account: Account) -> None:
-        """Raises EmailTaken."""
-        values = (UUID(account.id), account.email, account.name, account.password_hash)
-        if await self._pool.fetchval(_SQL["add_account"], *values) is None:
+    async def add(self, account: BuyerId, email: Email, name: str, password_hash: str) -> Account:
+        """Open an account, and ask for the mail that verifies its address. Raises EmailTaken."""
+        registered_at = await self._pool.fetchval(_SQL["add_account"], UUID(account), email, name, password_hash)
+        if registered_at is None:
             raise EmailTaken("There is an account with this e-mail address; log in instead.")
+        return Account(account, email, name, password_hash, registered_at)
 
     async def by_email(self, email: Email) -> Account | None:
         """The account with this address."""
@@ -45,6 +50,14 @@ class Accounts:
     async def by_id(self, account: BuyerId) -> Account | None:
         """The account with this id."""
         return _account(await self._pool.fetchrow(_SQL["account_by_id"], UUID(account)))
+
+    async def verify(self, account: BuyerId, email: Email) -> bool:
+        """Mark the address as verified; True as well if it was. False if the account has it no longer."""
+        return await self._pool.fetchval(_SQL["verify_account"], UUID(account), email) is not None
+
+    async def ask_verification_mail(self, account: BuyerId) -> None:
+        """Have a mail sent; of no effect when the address is verified."""
+        await self._pool.execute(_SQL["ask_verification_mail"], UUID(account))
 
     async def renew_password_hash(self, account: Account, new: str) -> None:
         """Store the same password's hash with today's parameters."""
@@ -61,6 +74,65 @@ class Accounts:
     async def _change_grant(self, query: str, account: BuyerId, grant: RoleGrant, actor: str) -> bool:
         row = await self._pool.fetchval(_SQL[query], UUID(account), grant.role, grant.namespace, actor)
         return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The mails that wait to be sent."""
+
+    count: int
+    due: int
+    oldest: datetime | None
+    """When the oldest was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueMail:
+    """A verification mail that is to be sent now."""
+
+    account: BuyerId
+    email: Email
+    asked_at: datetime
+    attempts: int
+    """This one included."""
+
+
+class Mails:
+    """Verification mails that wait to be sent."""
+
+    def __init__(self, pool: Pool, first_pause: timedelta, longest_pause: timedelta) -> None:
+        self._pool = pool
+        self._pauses = first_pause.total_seconds(), longest_pause.total_seconds()
+
+    async def waiting(self) -> Waiting:
+        """How many there are."""
+        row = await self._pool.fetchrow(_SQL["mails_waiting"])
+        if row is None:
+            raise LookupError("an aggregate has one row")
+        return Waiting(row["waiting"], row["due"], row["oldest"])
+
+    async def take(self, most: int) -> list[DueMail]:
+        """Due mails that no other sender has. What is neither done nor put off in five minutes is due again."""
+        rows = await self._pool.fetch(_SQL["take_due_mails"], most, _LEASE.total_seconds())
+        return [
+            DueMail(BuyerId(str(row["account"])), Email(row["email"]), row["asked_at"], row["attempts"]) for row in rows
+        ]
+
+    async def done(self, mails: Sequence[DueMail]) -> None:
+        """They need not be sent any more."""
+        await self._pool.execute(_SQL["mails_done"], *_keys_of(mails))
+
+    async def postpone(self, mails: Sequence[DueMail]) -> None:
+        """They were not taken: due after their pause, which doubles with each attempt."""
+        await self._pool.execute(_SQL["postpone_mails"], *_keys_of(mails), *self._pauses)
+
+    async def put_back(self, mails: Sequence[DueMail]) -> None:
+        """They were not tried: due at once."""
+        await self._pool.execute(_SQL["put_mails_back"], *_keys_of(mails))
+
+
+def _keys_of(mails: Sequence[DueMail]) -> tuple[list[UUID], list[datetime]]:
+    return [UUID(mail.account) for mail in mails], [mail.asked_at for mail in mails]
 
 
 class Sessions:
@@ -97,39 +169,50 @@ class Sessions:
         await self._redis.delete(_session_key(session))
 
 
-class Attempts:
-    """Log-ins that failed, by address, whether or not there is such an account."""
+class Budget:
+    """How often something may be tried for one subject: ``burst`` times, then once in each ``refill``.
 
-    def __init__(self, redis: Redis, burst: int, refill: timedelta) -> None:
+    Subjects need not exist: an address that nobody has is charged like any other.
+    """
+
+    def __init__(self, redis: Redis, name: str, burst: int, refill: timedelta) -> None:
         self._redis = redis
+        self._name = name
         self._charge = load_scripts(redis, PACKAGE)["charge_attempt"]
         self._burst = burst
         self._refill = _milliseconds(refill)
 
-    async def charge(self, email: Email) -> timedelta:
+    async def charge(self, subject: str) -> timedelta:
         """Count one before its outcome is known; returns how long to wait first, or zero."""
-        wait = await self._charge(keys=[_attempts_key(email)], args=[self._burst, self._refill])
+        wait = await self._charge(keys=[self._key(subject)], args=[self._burst, self._refill])
         return timedelta(milliseconds=int(wait))
 
-    async def forgive(self, email: Email) -> None:
+    async def forgive(self, subject: str) -> None:
         """Forget what failed: the owner has come."""
-        await self._redis.delete(_attempts_key(email))
+        await self._redis.delete(self._key(subject))
+
+    def _key(self, subject: str) -> str:
+        """Hashed: keys show up in slow logs and monitors, addresses must not."""
+        return f"tiketi-auth:{self._name}:{hashlib.sha256(subject.encode()).hexdigest()}"
 
 
 def _account(row: asyncpg.Record | None) -> Account | None:
     if row is None:
         return None
     grants = tuple(RoleGrant(role, namespace) for role, namespace in row["grants"])
-    return Account(BuyerId(str(row["id"])), Email(row["email"]), row["name"], row["password_hash"], grants)
+    return Account(
+        BuyerId(str(row["id"])),
+        Email(row["email"]),
+        row["name"],
+        row["password_hash"],
+        row["created_at"],
+        row["is_verified"],
+        grants,
+    )
 
 
 def _session_key(session: SessionId) -> str:
     return f"tiketi-auth:session:{session}"
-
-
-def _attempts_key(email: Email) -> str:
-    """Hashed: keys show up in slow logs and monitors, addresses must not."""
-    return f"tiketi-auth:attempts:{hashlib.sha256(email.encode()).hexdigest()}"
 
 
 def _milliseconds(duration: timedelta) -> int:

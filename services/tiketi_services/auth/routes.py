@@ -1,4 +1,4 @@
-"""HTTP: accounts, sessions, and the keys that verify our tokens."""
+"""HTTP: accounts, sessions, verified addresses, and the keys that verify our tokens."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from tiketi_services.auth.schemas import (
     RefreshRequest,
     SignUpRequest,
     TokensView,
+    VerificationRequest,
 )
 from tiketi_services.auth.usecases import Doorkeeper
+from tiketi_services.auth.verification_page import PAGE, PAGE_HEADERS
 
 
 async def _doorkeeper(request: HttpRequest) -> Doorkeeper:
@@ -38,7 +40,7 @@ never_stored = Depends(_never_stored)
 
 @router.post("/auth/sign-up", status_code=201, dependencies=[never_stored])
 async def sign_up(body: SignUpRequest, door: Door) -> TokensView:
-    """Open an account and begin its first session. 409 ``email-taken``, 429 ``busy``."""
+    """Open an account and begin its first session; a mail follows. 409 ``email-taken``, 429 ``busy``."""
     return TokensView.of(await door.sign_up(Email(body.email), body.password, body.name))
 
 
@@ -58,6 +60,27 @@ async def refresh(body: RefreshRequest, door: Door) -> TokensView:
 async def log_out(body: RefreshRequest, door: Door) -> None:
     """End the session of a refresh token."""
     await door.log_out(body.refresh_token)
+
+
+@router.post("/auth/verify-email", status_code=204)
+async def verify_email(body: VerificationRequest, door: Door) -> None:
+    """Verify the address that a mail was sent to; twice is no error. Refresh to see it in the access token.
+
+    422 ``verification-not-valid`` or ``verification-expired``.
+    """
+    await door.verify_email(body.token)
+
+
+@router.post("/auth/verification-mail", status_code=202, dependencies=[never_stored])
+async def ask_verification_mail(caller: Caller, door: Door) -> None:
+    """Send the caller's verification mail again. 409 ``email-verified-before``, 429 ``too-many-mails``."""
+    await door.ask_verification_mail(BuyerId(caller.subject))
+
+
+@router.get("/auth/verify-email", include_in_schema=False)
+async def show_verification() -> Response:
+    """Where the link of a mail leads."""
+    return Response(PAGE, headers=PAGE_HEADERS, media_type="text/html")
 
 
 @router.get("/auth/me", dependencies=[never_stored])

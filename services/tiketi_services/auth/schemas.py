@@ -54,6 +54,12 @@ class RefreshRequest(Request):
     refresh_token: TokenText
 
 
+class VerificationRequest(Request):
+    """What the link in a mail carries after its ``#``."""
+
+    token: TokenText
+
+
 class View(BaseModel):
     """JSON in camelCase."""
 
@@ -95,10 +101,18 @@ class AccountView(View):
     buyer: str
     email: str
     name: str
+    email_verified: bool
+    """Whether mail to the address has reached its owner. Needed to take a place in a line."""
     roles: list[RoleView]
 
     @classmethod
     def of(cls, account: Account) -> Self:
         """The view of an account."""
         roles = [RoleView.model_validate(role) for role in roles_claim(account.grants)]
-        return cls(buyer=account.id, email=account.email, name=account.name, roles=roles)
+        return cls(
+            buyer=account.id,
+            email=account.email,
+            name=account.name,
+            email_verified=account.is_verified,
+            roles=roles,
+        )

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from tiketi_runtime.contracts.identity import BuyerId
 from tiketi_services.auth.domain import (
     Account,
     Email,
+    EmailVerifiedBefore,
     RoleGrant,
     SessionEnded,
     SessionId,
     TooManyAttempts,
+    TooManyMails,
     UnknownAccount,
+    VerificationNotValid,
     WrongCredentials,
 )
 from tiketi_services.auth.passwords import Passwords
-from tiketi_services.auth.repository import Accounts, Attempts, Sessions, TokenReused
-from tiketi_services.auth.tokens import TokenPair, Tokens, Turn
+from tiketi_services.auth.repository import Accounts, Budget, Sessions, TokenReused
+from tiketi_services.auth.tokens import TokenPair, Tokens, Turn, VerificationTokens
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +34,23 @@ class Doorkeeper:
 
     accounts: Accounts
     sessions: Sessions
-    attempts: Attempts
+    attempts: Budget
+    """Log-ins that fail, by address."""
+    mails: Budget
+    """Verification mails asked for, by account."""
     passwords: Passwords
     tokens: Tokens
+    verifications: VerificationTokens
 
     async def sign_up(self, email: Email, password: str, name: str) -> TokenPair:
-        """Open an account and begin its first session. Raises EmailTaken or Busy."""
-        account = Account(BuyerId(str(uuid4())), email, name, await self.passwords.hash(password))
-        turn = await self._begin_session(account)  # first: with Redis away nothing is half done
+        """Open an account and begin its first session; a mail that verifies the address follows.
+
+        Raises EmailTaken or Busy.
+        """
+        new, password_hash = BuyerId(str(uuid4())), await self.passwords.hash(password)
+        turn = await self._begin_session(new)  # first: with Redis away nothing is half done
         try:
-            await self.accounts.add(account)
+            account = await self.accounts.add(new, email, name, password_hash)
         except BaseException:
             await self.sessions.end(turn.session)
             raise
@@ -60,10 +71,10 @@ class Doorkeeper:
         await self.attempts.forgive(email)
         if verdict.is_outdated:
             await self.accounts.renew_password_hash(account, await self.passwords.hash(password))
-        return self.tokens.pair(account, await self._begin_session(account))
+        return self.tokens.pair(account, await self._begin_session(account.id))
 
     async def refresh(self, token: str) -> TokenPair:
-        """The next pair of tokens, with the roles of today. Raises InvalidToken or SessionEnded."""
+        """The next pair of tokens, with what holds of the account today. Raises InvalidToken or SessionEnded."""
         turn = self.tokens.read_refresh(token)
         try:
             owner, number = await self.sessions.rotate(turn.session, turn.number)
@@ -82,9 +93,28 @@ class Doorkeeper:
         await self.sessions.end(turn.session)
         log.info("logged out", extra={"session": turn.session})
 
-    async def _begin_session(self, account: Account) -> Turn:
-        turn = Turn(session := SessionId(str(uuid4())), await self.sessions.start(session, account.id))
-        log.info("session begun", extra={"account": account.id, "session": session})
+    async def verify_email(self, token: str) -> None:
+        """Mark the address as verified that a mail's token was sent to; again and again, if that is asked for.
+
+        Sessions see it from their next refresh on. Raises VerificationNotValid or VerificationExpired.
+        """
+        account, email = self.verifications.read(token, datetime.now(UTC))
+        if not await self.accounts.verify(account, email):
+            raise VerificationNotValid("The account does not have this address any more.")
+        log.info("e-mail verified", extra={"account": account})
+
+    async def ask_verification_mail(self, account: BuyerId) -> None:
+        """Have the mail sent again. Raises EmailVerifiedBefore, TooManyMails or SessionEnded."""
+        if (await self.account(account)).is_verified:
+            raise EmailVerifiedBefore("Your e-mail address is verified; refresh your session.")
+        wait = await self.mails.charge(account)
+        if wait:
+            raise TooManyMails("Mails were asked for too often; wait a little.", retryAfter=wait.total_seconds())
+        await self.accounts.ask_verification_mail(account)
+
+    async def _begin_session(self, account: BuyerId) -> Turn:
+        turn = Turn(session := SessionId(str(uuid4())), await self.sessions.start(session, account))
+        log.info("session begun", extra={"account": account, "session": session})
         return turn
 
     async def account(self, account: BuyerId) -> Account:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 from uuid import UUID
@@ -102,6 +102,16 @@ class Attempt:
     call: int
     """Number in the idempotency key; raised only when the vendor has kept an answer that decided nothing."""
     idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCall:
+    """How the vendor's word on an attempt was had: what ticket paces its admissions by."""
+
+    took: timedelta | None
+    """Time of the call that decided it; None if it was found out afterwards."""
+    is_fault: bool
+    """The answer was lost, or useless, or our call was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from tiketi_services.payment.domain import (
     Order,
     OrderState,
     Standing,
+    VendorCall,
     check_same,
     confirm_key,
 )
@@ -174,7 +175,7 @@ class Payments:
             raise AnotherUnderWay if error.constraint_name == _UNDER_WAY else PaymentKeyTaken from error
         return None if row is None else _attempt(row)
 
-    async def settle(self, attempt: Attempt, jws: str) -> bool:
+    async def settle(self, attempt: Attempt, jws: str, call: VendorCall) -> bool:
         """Make the attempt the order's outcome and tell it, in one transaction; False if the order does not take it."""
         order = attempt.order
         async with self._pool.acquire() as connection, connection.transaction():
@@ -190,6 +191,7 @@ class Payments:
                     "currency": order.currency,
                     "paymentKey": attempt.payment_key,
                     "outcome": jws,
+                    **_facts(call),
                 }
             )
             await outbox.put(connection, message)
@@ -199,7 +201,7 @@ class Payments:
         """Write down that what the vendor charged goes back; False if the attempt had ended already."""
         return await self._pool.fetchval(self._sql["cancel_instead"], attempt.attempt_id, uuid4(), reason) is not None
 
-    async def refuse(self, attempt: Attempt, code: str) -> bool:
+    async def refuse(self, attempt: Attempt, code: str, call: VendorCall) -> bool:
         """End an attempt without money and tell it, in one transaction; False if it had ended already."""
         async with self._pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(self._sql["refuse"], attempt.attempt_id, code) is None:
@@ -210,6 +212,7 @@ class Payments:
                     "event": attempt.order.event,
                     "attempt": str(attempt.attempt_id),
                     "code": code,
+                    **_facts(call),
                 }
             )
             await outbox.put(connection, message)
@@ -239,6 +242,11 @@ class Payments:
     async def cancellation_failed(self, cancellation: Cancellation, code: str, call: int) -> None:
         """Not given back yet; tried again later with call number ``call``."""
         await self._pool.execute(self._sql["cancellation_failed"], cancellation.cancellation_id, code, call)
+
+
+def _facts(call: VendorCall) -> dict[str, int | bool | None]:
+    """As messages tell them."""
+    return {"tookMs": None if call.took is None else round(call.took.total_seconds() * 1000), "isFault": call.is_fault}
 
 
 def _order(row: asyncpg.Record) -> Order:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -28,6 +29,7 @@ from tiketi_services.payment.domain import (
     TooManyAttempts,
     UnknownAttempt,
     UnknownOrder,
+    VendorCall,
     cancel_key,
     check_currency,
     check_request,
@@ -54,6 +56,9 @@ ENDED = Counter("tiketi_payment_attempts_ended_total", "Attempts by how they end
 VENDOR_FAULTS = Counter(
     "tiketi_payment_vendor_faults_total", "Answers which say that our own calls, keys or settings are wrong.", ["code"]
 )
+
+_FOUND_OUT = VendorCall(took=None, is_fault=True)
+"""The buyer's own call had no answer, or the process died."""
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +141,7 @@ class Cashier:
 
     async def _ask_vendor(self, attempt: Attempt, *, is_first: bool) -> None:
         """Confirm at the vendor under the key that is stored, and write down what came of it."""
+        started = time.perf_counter()
         try:
             payment = await self.toss.confirm(
                 attempt.payment_key, attempt.vendor_order_id, attempt.order.amount, attempt.idempotency_key
@@ -143,12 +149,14 @@ class Cashier:
         except AnswerLost as error:
             await self.payments.mark_unknown(attempt, error.code, attempt.call)
         except VendorRefusal as refusal:
-            await self._apply_refusal(attempt, refusal, is_first=is_first)
+            await self._apply_refusal(attempt, refusal, _call(started, is_first=is_first), is_first=is_first)
         else:
-            if not await self.apply(attempt, payment):
+            if not await self.apply(attempt, payment, _call(started, is_first=is_first)):
                 await self.payments.mark_unknown(attempt, payment.status, attempt.call)
 
-    async def _apply_refusal(self, attempt: Attempt, refusal: VendorRefusal, *, is_first: bool) -> None:
+    async def _apply_refusal(
+        self, attempt: Attempt, refusal: VendorRefusal, call: VendorCall, *, is_first: bool
+    ) -> None:
         what = meaning(refusal.status, refusal.code)
         if what is Meaning.OURS:
             VENDOR_FAULTS.labels(refusal.code).inc()
@@ -157,24 +165,24 @@ class Cashier:
             )
         # That a call of ours was not accepted proves that nothing was charged only if it was the first.
         if what is Meaning.REFUSED or (what is Meaning.OURS and is_first):
-            await self._refuse(attempt, refusal.code)
+            await self._refuse(attempt, refusal.code, replace(call, is_fault=call.is_fault or what is Meaning.OURS))
         else:
             next_call = attempt.call + keeps_answer(refusal.status)
             await self.payments.mark_unknown(attempt, refusal.code, next_call)
 
-    async def apply(self, attempt: Attempt, payment: VendorPayment) -> bool:
+    async def apply(self, attempt: Attempt, payment: VendorPayment, call: VendorCall) -> bool:
         """Write down what the vendor's payment means for the attempt; False if it decides nothing yet."""
         verdict = judge(attempt, payment)
         match verdict.decision:
             case Decision.APPROVED:
-                if await self.payments.settle(attempt, self._outcome(attempt)):
+                if await self.payments.settle(attempt, self._outcome(attempt), call):
                     ENDED.labels("paid").inc()
                 else:
                     await self._give_back(attempt, NOT_OPEN)
             case Decision.CANCEL:
                 await self._give_back(attempt, verdict.code)
             case Decision.REFUSED:
-                await self._refuse(attempt, verdict.code)
+                await self._refuse(attempt, verdict.code, call)
             case Decision.UNDECIDED:
                 return False
         return True
@@ -192,8 +200,8 @@ class Cashier:
         }
         return self.signer.sign(OUTCOME_TYP, claims, self.outcome_lifetime)
 
-    async def _refuse(self, attempt: Attempt, code: str) -> None:
-        if await self.payments.refuse(attempt, code):
+    async def _refuse(self, attempt: Attempt, code: str, call: VendorCall) -> None:
+        if await self.payments.refuse(attempt, code, call):
             ENDED.labels("refused").inc()
 
     async def _give_back(self, attempt: Attempt, reason: str) -> None:
@@ -209,7 +217,7 @@ class Cashier:
         except (VendorRefusal, AnswerLost) as error:
             code = error.code
         else:
-            if await self.apply(attempt, payment):
+            if await self.apply(attempt, payment, _FOUND_OUT):
                 return
             code = payment.status
         if unresolved.overdue:
@@ -240,6 +248,11 @@ class Cashier:
             return await self.toss.look_up(payment_key)
         except (VendorRefusal, AnswerLost):
             return None
+
+
+def _call(started: float, *, is_first: bool) -> VendorCall:
+    """A confirm that was just answered; one that had to be repeated counts as a fault."""
+    return VendorCall(timedelta(seconds=time.perf_counter() - started), is_fault=False) if is_first else _FOUND_OUT
 
 
 def _answer(standing: Standing) -> Confirmation:

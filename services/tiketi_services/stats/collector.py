@@ -20,14 +20,15 @@ class BoardCollector(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """The families without values: registering asks for nothing."""
-        return _families({})
+        return families({})
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families with a value for each event."""
-        return _families(self._board.figures)
+        return families(self._board.figures)
 
 
-def _families(board: Mapping[EventId, Figures]) -> Iterator[GaugeMetricFamily]:
+def families(board: Mapping[EventId, Figures]) -> Iterator[GaugeMetricFamily]:
+    """Every family of ours, with a value for each event of the board."""
     tickets = _family("tickets", "Tickets by state.", "state")
     buyers = _family("buyers", "Buyers in line and admitted.", "state")
     orders = _family("orders", "Orders by state.", "state")
