@@ -19,6 +19,8 @@ class TicketSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, env_p
     """PEM file of the Ed25519 key that signs payment intents and closings."""
     queue_keys_file: Path
     """JSON file of the MAC keys behind place receipts and admission passes."""
+    draw_key_file: Path
+    """File of 32 random bytes or more: the secret behind every draw. It must not change while a draw is due."""
     auth_jwks_url: str
     """Where auth publishes the keys of access tokens; http(s):// or file://."""
     payment_jwks_url: str
@@ -31,12 +33,19 @@ class TicketSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, env_p
     the shared service. Not set: all events."""
     sheet_interval: timedelta = timedelta(milliseconds=500)
     """How often Redis is asked for new sale sheets. The organiser's message and pause reach buyers no faster."""
-    state_interval: timedelta = timedelta(seconds=1)
-    """How often waiting buyers are told the state, at most. Shorter costs CPU per waiting buyer."""
+    state_interval: timedelta = timedelta(milliseconds=750)
+    """How often waiting buyers are told the state, at most. A position is as old as this and the time to tell everybody
+    together; shorter costs CPU per waiting buyer."""
     serve_interval: timedelta = timedelta(milliseconds=200)
     """How often each open line is served. Shorter makes admissions smoother, not more."""
     heartbeat_interval: timedelta = timedelta(seconds=2)
     """How often a pod reports its connected buyers alive. Must stay well below every ghostTimeout (5 s or more)."""
+    draw_interval: timedelta = timedelta(milliseconds=500)
+    """How often the next step of each draw is tried. The secret is shown no faster."""
+    beacon_urls: Annotated[tuple[str, ...], NoDecode] = ("https://api.drand.sh", "https://drand.cloudflare.com")
+    """Relays of public randomness (drand's HTTP API), asked in turn, separated by commas. They need not be trusted."""
+    beacon_chains_file: Path | None = None
+    """JSON list of further beacon chains, each as a relay answers to ``/info``; the League of Entropy's are known."""
     record_interval: timedelta = timedelta(milliseconds=500)
     """How often claims are copied to PostgreSQL."""
     seat_map_age: timedelta = timedelta(seconds=1)
@@ -47,14 +56,22 @@ class TicketSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, env_p
     """When payment is asked again to close an order that has an attempt under way, or when it did not answer."""
     mend_interval: timedelta = timedelta(seconds=15)
     """How often what Redis shows of the seats is compared with PostgreSQL."""
+    trusted_proxies: int = Field(default=0, ge=0, le=8)
+    """Proxies of ours that every request passes, the gateway among them: how far X-Forwarded-For can be believed. Too
+    few, and all buyers seem to share one network; too many, and they can invent theirs."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages, apart from our own, that may open live connections, separated by commas."""
     connect_deadline: timedelta = timedelta(seconds=10)
     """How long a live connection may stay open without saying who it is."""
     max_connections: int = Field(default=20_000, ge=1)
-    """Live connections one process takes. Each costs 40 KiB and a file descriptor."""
+    """Live connections one process takes. Each costs 11 KiB (row P3 of ``make bench-line``) and a file descriptor."""
+    max_connections_per_buyer: int = Field(default=50, ge=1)
+    """Live connections of one account that one process keeps; the oldest makes room for the next."""
+    drain_duration: timedelta = timedelta(seconds=5)
+    """Over how long a process that is asked to stop sends its live connections away, a few at a time: they all open a
+    new one at once. With ``shutdown_grace`` and the preStop pause it must stay below terminationGracePeriodSeconds."""
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "beacon_urls", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId, HoldId, OrderId, SeatId, event_id
 from tiketi_runtime.errors import InvalidRequest
@@ -31,6 +31,17 @@ from tiketi_services.ticket.sales.conditional import cacheable
 MOST_TICKETS = 500
 """Tickets shown to one buyer."""
 _MOST_KEY_CHARACTERS = 200
+_ADMISSION_HEADER: Final = "Tiketi-Pass"
+_KEY_HEADER: Final = "Idempotency-Key"
+
+
+def _needs(header: str, description: str, **schema: int) -> dict[str, Any]:
+    """What the OpenAPI document says of a header that is read here, so that lacking it has a problem of its own."""
+    taken = {"type": "string", "minLength": 1, **schema}
+    return {
+        "parameters": [{"name": header, "in": "header", "required": True, "schema": taken, "description": description}]
+    }
+
 
 router = APIRouter(tags=["orders"])
 
@@ -48,13 +59,15 @@ async def _event(namespace: str, name: str) -> EventId:
     return event_id(namespace, name)
 
 
-async def _pass(tiketi_pass: Annotated[str, Header()] = "") -> str:
+async def _pass(request: Request) -> str:
+    tiketi_pass = request.headers.get(_ADMISSION_HEADER, "")
     if not tiketi_pass:
         raise NotAdmitted("Send the admission pass of your place in line as 'Tiketi-Pass: <pass>'.")
     return tiketi_pass
 
 
-async def _key(idempotency_key: Annotated[str, Header()] = "") -> str:
+async def _key(request: Request) -> str:
+    idempotency_key = request.headers.get(_KEY_HEADER, "")
     if not idempotency_key:
         raise IdempotencyKeyMissing("Send 'Idempotency-Key: <a word of your choice>', the same when you try again.")
     if (
@@ -80,7 +93,11 @@ async def show_seats(office: Office, event: Event, request: Request) -> Response
     return cacheable(request, seat_map.document, seat_map.tag)
 
 
-@router.post("/events/{namespace}/{name}/holds", status_code=201)
+@router.post(
+    "/events/{namespace}/{name}/holds",
+    status_code=201,
+    openapi_extra=_needs(_ADMISSION_HEADER, "The `pass` that claim answered."),
+)
 async def hold_seats(office: Office, event: Event, buyer: Buyer, pass_token: Pass, body: HoldRequest) -> HoldView:
     """Hold seats for an admitted buyer: all that are named, or the best of a section."""
     if body.seats is not None:
@@ -98,7 +115,15 @@ async def release_hold(office: Office, event: Event, buyer: Buyer, hold: UUID) -
     await usecases.release_hold(office, event, buyer, HoldId(str(hold)))
 
 
-@router.post("/events/{namespace}/{name}/orders", status_code=201)
+@router.post(
+    "/events/{namespace}/{name}/orders",
+    status_code=201,
+    openapi_extra=_needs(
+        _KEY_HEADER,
+        "A word of your choice, printable ASCII; the same when you try again.",
+        maxLength=_MOST_KEY_CHARACTERS,
+    ),
+)
 async def place_order(
     office: Office, event: Event, buyer: Buyer, key: IdempotencyKey, body: OrderRequest
 ) -> PlacedView:

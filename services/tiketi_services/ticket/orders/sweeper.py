@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from tiketi_runtime.contracts.identity import EventId, OrderId
+from tiketi_runtime.contracts.identity import OrderId
 from tiketi_runtime.errors import TiketiError
 from tiketi_services.ticket.orders import usecases
 from tiketi_services.ticket.orders.usecases import BoxOffice
@@ -55,7 +55,7 @@ class Sweeper:
                 await self.office.paint.unlock(event, seats)
 
     async def mend_paint(self) -> None:
-        """Compare what Redis shows with PostgreSQL, and paint anew where they differ."""
+        """Compare what Redis shows and counts with PostgreSQL, and paint anew where they differ."""
         now = datetime.now(UTC)
         events = [
             event
@@ -65,16 +65,9 @@ class Sweeper:
         true_counts = await self.office.book.count_taken(events)
         for event in events:
             painted = await self.office.paint.counts(event)
-            if painted is not None and painted != true_counts.get(event, (0, 0)):
-                await self._mend(event)
-
-    async def _mend(self, event: EventId) -> None:
-        """The paint is read first: a hold made meanwhile is not taken for a ghost."""
-        before = await self.office.paint.holds(event)
-        await asyncio.sleep(_UNDER_WAY.total_seconds())
-        taken = await self.office.book.taken(event)
-        held = {(seat.seat, seat.hold) for seat in taken}
-        ghosts = [pair for pair in before if pair not in held]
-        await self.office.paint.unlock(event, ghosts)
-        await self.office.paint.show(event, taken)
-        log.info("seats painted anew", extra={"event": event, "ghosts": len(ghosts), "seats": len(taken)})
+            if painted is None:
+                continue
+            if (painted.sold, painted.painted) != true_counts.get(event, (0, 0)):
+                await usecases.repaint(self.office, event, patience=_UNDER_WAY)
+            elif painted.counted != painted.painted:
+                await self.office.paint.recount(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -335,3 +336,25 @@ async def close_order(office: BoxOffice, order: OrderId) -> Closing:
         log.info("order closed", extra={"order": closed.id, "event": closed.event, "buyer": closed.buyer})
         await office.paint.unlock(closed.event, [(seat, closed.hold) for seat in closed.seats])
     return answer.status
+
+
+# --- What Redis shows
+
+
+async def repaint(office: BoxOffice, event: EventId, *, patience: timedelta = timedelta(0)) -> None:
+    """Paint and count an event's seats as PostgreSQL has them, whatever Redis showed before.
+
+    The paint is read first, and a hold that is being made gets ``patience`` to become a row: else its seats are painted
+    free, and PostgreSQL alone turns others away from them until it is painted again. An outage is raised: a line that
+    is being rebuilt must not open with wrong counts.
+    """
+    paint = office.paint.insistent()
+    before = await paint.holds(event)
+    await asyncio.sleep(patience.total_seconds())
+    taken = await office.book.taken(event)
+    held = {(seat.seat, seat.hold) for seat in taken}
+    ghosts = [pair for pair in before if pair not in held]
+    await paint.unlock(event, ghosts)
+    await paint.show(event, taken)
+    await paint.recount(event)
+    log.info("seats painted anew", extra={"event": event, "ghosts": len(ghosts), "seats": len(taken)})

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Protocol, Self
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line, Seq
-from tiketi_runtime.contracts.phase import boundaries, phase_at
-from tiketi_runtime.contracts.sale_sheet import Admission as Door
-from tiketi_runtime.contracts.sale_sheet import LineSheet, QueueingMethod, SaleSheet
+from tiketi_runtime.contracts.phase import boundaries
+from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
 from tiketi_runtime.errors import Conflict, Forbidden, InvalidToken, NotFound, Unavailable
-
-_CLOCK_SKEW: Final = timedelta(seconds=10)
-"""A pod's clock may differ from Redis' by this much without harm."""
-UNLIMITED: Final = 60_000_000
-"""Slots, or users per minute, where the method knows no limit."""
-
 
 # --- Refusals
 
@@ -29,10 +23,10 @@ class UnknownLine(NotFound):
     code, title = "unknown-line", "Unknown line"
 
 
-class UnsupportedMethod(Conflict):
-    """The policy's queueing method is not served by this version."""
+class EmailNotVerified(Forbidden):
+    """A new place needs an account whose e-mail address was confirmed."""
 
-    code, title = "unsupported-queueing-method", "Queueing method not supported"
+    code, title = "email-not-verified", "E-mail address not verified"
 
 
 class QueueNotOpen(Conflict):
@@ -72,7 +66,7 @@ class ForeignReceipt(Forbidden):
 
 
 class StaleReceipt(Conflict):
-    """The receipt is of a line that was begun anew; joining gives a new place."""
+    """The line does not know this place (yet): joining with the receipt restores it, or answers the one that counts."""
 
     code, title = "stale-receipt", "Stale receipt"
 
@@ -95,6 +89,64 @@ class Recovering(Unavailable):
     code, title = "queue-recovering", "Queue is recovering"
 
 
+class NotReady(Unavailable):
+    """This process has yet to learn something the answer depends on, as the order that was drawn."""
+
+    code, title = "queue-not-ready", "Queue not ready"
+
+
+# --- Who asks, and with what
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """Whoever asks for a place."""
+
+    buyer: BuyerId
+    is_verified: bool
+    """Whether the account's e-mail address was confirmed."""
+    registered_at: datetime | None
+    """When the account was made; None if its token does not say."""
+    network: str
+    """The network the request came from, as limits are kept by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkProof:
+    """The answer to a challenge of work."""
+
+    challenge: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """What a buyer may send along when joining."""
+
+    receipt: str | None = None
+    """Of a place taken before; restores it if Redis has lost it."""
+    code: str | None = None
+    """Of a presale."""
+    proof: WorkProof | None = None
+
+
+class DrawnOrder(Protocol):
+    """The order of the entries 1..n of a line, drawn; who joined later follows in the order of joining."""
+
+    @property
+    def n(self) -> int:
+        """Number of entries."""
+        ...
+
+    def place(self, seq: int) -> int:
+        """The place of a seq."""
+        ...
+
+    def seqs(self, from_place: int, count: int) -> list[int]:
+        """The seqs at ``count`` places from ``from_place`` on."""
+        ...
+
+
 # --- Where a buyer stands
 
 
@@ -109,14 +161,34 @@ class Standing(StrEnum):
     ADMITTED = "admitted"
 
 
+class Whereabouts(StrEnum):
+    """Where a buyer is who does not wait in a line."""
+
+    ADMITTED = "admitted"
+    OUT = "out"
+    """Has a place there, but left, went silent, or is done shopping."""
+    UNKNOWN = "unknown"
+    """Has no place there: never joined, or Redis lost it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A buyer's place in line, as of ``now``."""
 
     seq: Seq
+    """Number of joining."""
+    place: int | None
+    """Number in the order of the line; None while that is still to be drawn."""
     epoch: int
     standing: Standing
     now: datetime
+    is_new: bool = False
+    """True for a number given out just now."""
+
+    @property
+    def is_past_line(self) -> bool:
+        """Whether no place is needed, and none was given: see ``open_door``."""
+        return self.seq == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +196,14 @@ class Turn:
     """The answer to a claim: an admission (``session``, ``until``), or where the buyer stands."""
 
     standing: Standing
+    epoch: int
+    now: datetime
     session: str | None = None
     until: datetime | None = None
     began_now: bool = False
     """False when the same claim was answered before."""
+    after: timedelta | None = None
+    """From the offer to the claim, if it began now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,39 +211,37 @@ class LineState:
     """One reading of a line, the same for everybody who waits in it."""
 
     now: datetime
-    horizon: Seq
+    epoch: int
+    horizon: int
     """Places up to this one have been offered."""
+    entries: int | None
+    """Number of entries of the draw, once it is fixed; None before, and for a line that is not drawn."""
+    is_drawn: bool
+    """Whether the order of the entries is known."""
     waiting: int
+    """Buyers who wait to be offered a slot: those before the horizon who go first, too."""
     offered: int
     active: int
     """Buyers who are shopping now, of all lines of the event."""
     sold: int
+    """Places sold, of all sections."""
+    taken: Mapping[str, int]
+    """Places held, ordered or sold, by section of this line."""
+    per_minute: int | None
+    """The pace that adaptive admission has set; None: the policy's."""
+    no_shows: float
+    """Measured share of offers that nobody takes, 0 to 0.8."""
+    pace: Mapping[int, int]
+    """Admissions by stretch of ten seconds (epoch s // 10)."""
+    living: bytes
+    """Bitmap by ``seq``, first bit highest: who waits."""
+    holding: int = 0
+    """Those of ``active`` for whom places are held or ordered."""
+    admitted: int = 0
+    """Buyers admitted so far, of all lines of the event."""
 
 
 # --- What the sheet means for a line
-
-
-@dataclass(frozen=True, slots=True)
-class LineTerms:
-    """A line's numbers, as its scripts take them. Instants and durations in milliseconds."""
-
-    event: EventId
-    line: Line
-    lines: tuple[Line, ...]
-    """All lines of the event: their offers share the slots."""
-    joins_from: int
-    opens: int
-    closes: int
-    per_minute: int
-    slots: int
-    stock: int
-    """Places of the sections sold in this line."""
-    sections: tuple[str, ...]
-    session: int
-    claim_window: int
-    ghost_timeout: int
-    is_paused: bool
-    takes_new: bool
 
 
 def find_line(sale: SaleSheet, name: str) -> LineSheet:
@@ -178,75 +252,21 @@ def find_line(sale: SaleSheet, name: str) -> LineSheet:
     return line
 
 
-def check_method(sale: SaleSheet) -> None:
-    """Raises UnsupportedMethod if no line can be formed as the policy asks."""
-    if not is_served(sale):
-        raise UnsupportedMethod(
-            "This version forms no line by lot; set queueingMethod fifo or passthrough, without shuffleAtEventStart."
-        )
-
-
-def is_served(sale: SaleSheet) -> bool:
-    """Whether this version knows how to serve the sale's lines."""
-    return sale.queue.method is not QueueingMethod.LOTTERY and not sale.queue.shuffle_at_event_start
-
-
-def may_serve(sale: SaleSheet, line: LineSheet, now: datetime) -> bool:
-    """Whether slots may be offered in the line. A generous guess by a pod's clock: the scripts decide by Redis'."""
-    return is_served(sale) and line.opens_at - _CLOCK_SKEW <= now < line.closes_at + _CLOCK_SKEW
-
-
-def may_wait(sale: SaleSheet, line: LineSheet, now: datetime) -> bool:
-    """Whether buyers may be in the line. A generous guess by a pod's clock."""
-    return is_served(sale) and sale.lead_in_at(line) - _CLOCK_SKEW <= now < line.closes_at + _CLOCK_SKEW
-
-
-def terms_of(sale: SaleSheet, line: LineSheet) -> LineTerms:
-    """Compile the terms of one line."""
-    sections = line.sections or tuple(section.name for section in sale.sections)
-    is_limited = sale.queue.method is not QueueingMethod.PASSTHROUGH
-    return LineTerms(
-        event=sale.event,
-        line=line.name,
-        lines=tuple(each.name for each in sale.lines),
-        joins_from=to_ms(sale.lead_in_at(line)),
-        opens=to_ms(line.opens_at),
-        closes=to_ms(line.closes_at),
-        per_minute=sale.queue.new_users_per_minute if is_limited else UNLIMITED,
-        slots=sale.queue.total_active_users if is_limited else UNLIMITED,
-        stock=sum(section.size for section in sale.sections if section.name in sections),
-        sections=sections,
-        session=_duration_ms(sale.queue.session_duration),
-        claim_window=_duration_ms(sale.queue.claim_window),
-        ghost_timeout=_duration_ms(sale.queue.ghost_timeout),
-        is_paused=sale.admission is Door.PAUSED,
-        takes_new=sale.admission is not Door.DRAIN and sale.queue.method is not QueueingMethod.REJECT,
-    )
-
-
-def state_content(sale: SaleSheet, line: LineSheet, state: LineState) -> dict[str, Any]:
-    """The state message but its ``version`` and ``serverTime``: what decides whether buyers have to hear of it."""
-    return {
-        "event": sale.event,
-        "line": line.name,
-        "phase": phase_at(sale, state.now, sold=state.sold),
-        "opensAt": line.opens_at,
-        "closesAt": line.closes_at,
-        "horizon": state.horizon,
-        "waiting": state.waiting,
-        "active": state.active,
-        "ratePerMinute": sale.queue.new_users_per_minute,
-        "remaining": max(0, sale.capacity - state.sold),
-        "message": sale.message,
-    }
-
-
 def next_change(sale: SaleSheet, now: datetime) -> datetime | None:
     """When the phase may change next by time alone; None after the last time."""
     return next((instant for instant in boundaries(sale) if instant > now), None)
 
 
 # --- Proofs
+
+
+@contextmanager
+def reading_of(what: str) -> Iterator[None]:
+    """What was sealed is read as ``what`` in the block. Raises InvalidToken if it has another shape."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidToken(f"This is not a valid {what}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +279,14 @@ class Receipt:
     seq: Seq
     buyer: BuyerId
     nonce: str
+    """Makes the entry of a draw unguessable; the same in every receipt of one place."""
     joined_at: int
     """ms"""
+    commitment: str | None = None
+    """To the secret of the draw, for lines whose order is drawn."""
 
     def payload(self) -> dict[str, Any]:
-        """What is sealed. ``commitment`` is for lines whose order is drawn."""
+        """What is sealed."""
         return {
             "event": self.event,
             "line": self.line,
@@ -272,13 +295,13 @@ class Receipt:
             "buyer": self.buyer,
             "nonce": self.nonce,
             "joinedAt": self.joined_at,
-            "commitment": None,
+            "commitment": self.commitment,
         }
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Self:
         """Read what was sealed. Raises InvalidToken if it has another shape."""
-        try:
+        with reading_of("place receipt"):
             return cls(
                 EventId(payload["event"]),
                 Line(payload["line"]),
@@ -287,9 +310,8 @@ class Receipt:
                 BuyerId(payload["buyer"]),
                 str(payload["nonce"]),
                 int(payload["joinedAt"]),
+                None if payload["commitment"] is None else str(payload["commitment"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidToken("This is not a valid place receipt.") from error
 
     def check(self, event: EventId, line: str, buyer: str) -> None:
         """Raises ForeignReceipt unless it is this buyer's, for this line of this event."""
@@ -322,7 +344,7 @@ class Admission:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Self:
         """Read what was sealed. Raises InvalidToken if it has another shape."""
-        try:
+        with reading_of("admission pass"):
             return cls(
                 EventId(payload["event"]),
                 Line(payload["line"]),
@@ -330,8 +352,6 @@ class Admission:
                 str(payload["session"]),
                 from_ms(int(payload["until"])),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidToken("This is not a valid admission pass.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,10 +361,12 @@ class Claim:
     event: EventId
     line: Line
     epoch: int
+    """Of the memory of Redis that it was decided in."""
     buyer: BuyerId
     seq: Seq
     session: str
     claimed_at: datetime
+    ends_at: datetime
 
 
 # --- Time
@@ -358,7 +380,3 @@ def to_ms(instant: datetime) -> int:
 def from_ms(ms: int) -> datetime:
     """The instant, in UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _duration_ms(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)

@@ -7,18 +7,15 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
-from socketio.packet import CONNECT, Packet
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.errors import Forbidden, NotFound, TiketiError, Unavailable
-from tiketi_runtime.web import problem_response
-from tiketi_services.ticket.queue import metrics
-from tiketi_services.ticket.queue.live import LIVE_EVENT, Live
+from tiketi_runtime.problems import problem_response
+from tiketi_services.ticket.queue.live import Live
+from tiketi_services.ticket.queue.sockets import LIVE_EVENT
 
 _LIVE: Final = re.compile(r"/events/([^/]+)/([^/]+)/live/?")
-_GOODBYE_OR_PONG: Final = frozenset({"1", "3", "41"})
-"""Engine.IO close, Engine.IO pong, Socket.IO disconnect."""
 
 
 class ForeignOrigin(Forbidden):
@@ -31,6 +28,12 @@ class TooManyConnections(Unavailable):
     """This process holds as many live connections as it may."""
 
     code, title = "too-many-connections", "Too many connections"
+
+
+class Draining(Unavailable):
+    """This process is going to stop; another one takes the connection."""
+
+    code, title = "draining", "Going to stop"
 
 
 class WebsocketOnly(TiketiError):
@@ -60,7 +63,7 @@ class Doorway:
             await _refuse(problem, scope, receive, send)
             return
         scope[LIVE_EVENT] = event_id(match[1], match[2])
-        await self.live.server.handle_request(scope, _sensible(receive), send)
+        await self.live.sockets.handle(scope, receive, send)
 
     def _objection(self, scope: Scope) -> TiketiError | None:
         if scope["type"] == "http":
@@ -70,37 +73,11 @@ class Doorway:
         host = headers.get(b"host", b"").decode("latin-1")
         if origin and origin not in self._allowed_origins and urlsplit(origin).netloc != host:
             return ForeignOrigin(f"Pages of {origin} may not connect.")
-        if self.live is not None and self.live.connections >= self._max_connections:
+        if self.live is not None and self.live.is_draining:
+            return Draining("This process is going to stop; connect again.", retryAfter=1)
+        if self.live is not None and len(self.live.sockets) >= self._max_connections:
             return TooManyConnections("This process is full; try again.", retryAfter=2)
         return None
-
-
-def _sensible(receive: Receive) -> Receive:
-    """``receive`` until the client sends what no page sends; from then on it is gone.
-
-    Socket.IO would decode and log such frames, as often as anyone likes to send them.
-    """
-
-    async def receive_sensible() -> Message:
-        message = await receive()
-        if message["type"] != "websocket.receive" or _is_sensible(message.get("text")):
-            return message
-        metrics.NONSENSE.inc()
-        return {"type": "websocket.disconnect", "code": 1008}
-
-    return receive_sensible
-
-
-def _is_sensible(frame: str | None) -> bool:
-    """Pages connect, answer pings and leave; all else goes over HTTP. None: a binary frame."""
-    if frame is None or frame in _GOODBYE_OR_PONG:
-        return frame is not None
-    if not frame.startswith("4"):
-        return False
-    try:
-        return bool(Packet(encoded_packet=frame[1:]).packet_type == CONNECT)
-    except (ValueError, RecursionError):  # not JSON, or nested without end
-        return False
 
 
 async def _refuse(problem: TiketiError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from datetime import timedelta
+from enum import Enum
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
@@ -13,39 +14,66 @@ from redis.exceptions import ResponseError
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line, Seq
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.postgres import Pool, load_queries
-from tiketi_runtime.redis import AsyncScript, Redis, load_scripts
+from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_services.ticket.queue.domain import (
     AlreadyAdmitted,
     Claim,
+    DrawnOrder,
     LineState,
-    LineTerms,
     NotInLine,
+    NotReady,
     Place,
     QueueClosed,
     QueueNotOpen,
+    Receipt,
     Recovering,
     SaleClosed,
     StaleReceipt,
     Standing,
     Turn,
+    Whereabouts,
     from_ms,
+    to_ms,
 )
+from tiketi_services.ticket.queue.script_keys import keys_of
+from tiketi_services.ticket.queue.terms import LineTerms
 
 PACKAGE = "tiketi_services.ticket.queue"
 MOST_OFFERS: Final = 500
-"""Offers in one call: Redis serves nobody else meanwhile (2 ms)."""
+"""Offers in one call: Redis serves nobody else meanwhile."""
 MOST_GHOSTS: Final = 1000
 MOST_BEATS: Final = 1000
 MOST_CLAIMS: Final = 1000
+
+_SPENT = "Your place was used: your shopping session is over."
+
+
+class NumbersUsedUp(Exception):
+    """The line may give out no more numbers before PostgreSQL has noted a higher limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Who is next in a drawn order: the seqs at the places from ``from_place`` on."""
+
+    from_place: int = 1
+    seqs: Sequence[int] = ()
+
+
+_NOBODY_NAMED: Final = Candidates()
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """What one call to serve did."""
 
-    horizon: Seq
+    horizon: int
+    entries: int
+    """Of the draw; 0 for a line that is not drawn (yet)."""
     offered: int
     lapsed: int
+    lacks_places: bool
+    """There was room for more: give places from the horizon on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,200 +83,196 @@ class Session:
     ends: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What leaving found."""
+
+    was_there: bool
+    """In line or shopping."""
+    had_session: bool
+    """The place was spent; its session, if it was live, is over."""
+
+
+def _tell_nobody(_: EventId) -> None:
+    """For those who only want to know it by the exception."""
+
+
 class Lines:
     """All lines of all events. Every method raises Recovering while Redis has lost the event's line."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, on_loss: Callable[[EventId], None] = _tell_nobody) -> None:
+        """``on_loss`` is told each time that a script finds an event's memory lost."""
         self._redis = redis
         self._scripts = load_scripts(redis, PACKAGE)
+        self._on_loss = on_loss
 
-    async def join(self, terms: LineTerms, buyer: BuyerId) -> Place:
-        """Take a place, the same one every time.
+    async def join(
+        self,
+        terms: LineTerms,
+        order: DrawnOrder | None,
+        buyer: BuyerId,
+        receipt: Receipt | None = None,
+        *,
+        is_new_welcome: bool = True,
+    ) -> Place | None:
+        """Take a place, the same one every time; the receipt of a place that Redis has lost restores it.
 
-        Raises QueueNotOpen, SaleClosed, QueueClosed (to those who have no place yet), AlreadyAdmitted.
+        None: the buyer has no place, and a new one is not to be given yet. Raises QueueNotOpen, SaleClosed, QueueClosed
+        (to those who have no place yet), AlreadyAdmitted, NumbersUsedUp, NotReady.
         """
-        event = EventKeys(terms.event)
-        line = event.line(terms.line)
-        standing, epoch, now, *rest = await self._run(
-            self._scripts["join"],
-            [
-                event.epoch,
-                event.clock,
-                line.seq,
-                line.places,
-                line.waiting,
-                line.alive,
-                line.serving,
-                line.offers,
-                line.returning,
-                line.claimed,
-                event.active,
-                event.counts,
-            ],
-            [buyer, terms.joins_from, terms.closes, int(terms.takes_new)],
-        )
+        newcomers = "0" if not terms.takes_new else "1" if is_new_welcome else "?"
+        arguments = [buyer, terms.joins_from, terms.closes, terms.draw_at, newcomers]
+        arguments += [0, 0] if receipt is None else [receipt.seq, receipt.epoch]
+        keys = keys_of(terms.event, terms.line).join
+        standing, epoch, now, *rest = await self._run("join", terms.event, keys, [*arguments, 0, 0])
+        if standing == b"order" and order is not None:
+            places = [rest[0], order.place(rest[0])]
+            standing, epoch, now, *rest = await self._run("join", terms.event, keys, [*arguments, *places])
         match standing:
             case b"early":
-                opens = from_ms(terms.joins_from)
-                raise QueueNotOpen(
-                    f"The line takes buyers from {opens:%Y-%m-%dT%H:%M:%SZ}.",
-                    opensAt=opens.isoformat().replace("+00:00", "Z"),
-                    retryAfter=min(60, (terms.joins_from - now) / 1000),
-                )
+                raise not_open(terms, now)
             case b"closed":
                 raise SaleClosed("The sale of this line is over.")
             case b"refused":
                 raise QueueClosed("The organiser lets nobody new join.")
             case b"spent":
-                raise AlreadyAdmitted("Your place was used: your shopping session is over.")
-        return Place(Seq(rest[0]), epoch, Standing(standing.decode()), from_ms(now))
+                raise AlreadyAdmitted(_SPENT)
+            case b"limit":
+                raise NumbersUsedUp
+            case b"order":
+                raise NotReady("The order that was drawn is not known here yet; try again.", retryAfter=1)
+            case b"new":
+                return None
+        seq, entries, is_drawn, is_new = rest
+        place = _place_of(seq, order, terms, entries, is_drawn=bool(is_drawn))
+        return Place(Seq(seq), place, epoch, Standing(standing.decode()), from_ms(now), is_new=bool(is_new))
 
-    async def serve(self, terms: LineTerms) -> Served:
+    async def serve(self, terms: LineTerms, candidates: Candidates = _NOBODY_NAMED) -> Served:
         """Offer free slots to the next places, as many as rate, slots and stock allow."""
-        event = EventKeys(terms.event)
-        line = event.line(terms.line)
-        others = [event.line(name).offers for name in terms.lines if name != terms.line]
-        horizon, offered, lapsed = await self._run(
-            self._scripts["serve"],
-            [
-                event.epoch,
-                event.clock,
-                line.serving,
-                line.waiting,
-                line.returning,
-                event.active,
-                event.counts,
-                line.offers,
-                *others,
-            ],
+        others = [keys_of(terms.event, name).offers for name in terms.lines if name != terms.line]
+        horizon, entries, offered, lapsed, lacks_places = await self._run(
+            "serve",
+            terms.event,
+            [*keys_of(terms.event, terms.line).serve, *others],
             [
                 terms.opens,
                 terms.closes,
+                terms.draw_at,
+                int(terms.is_paused),
                 terms.per_minute,
                 terms.slots,
                 terms.stock,
                 terms.claim_window,
-                int(terms.is_paused),
                 MOST_OFFERS,
+                candidates.from_place,
+                len(candidates.seqs),
+                *candidates.seqs,
                 *terms.sections,
             ],
         )
-        return Served(Seq(horizon), offered, lapsed)
+        return Served(horizon, entries, offered, lapsed, bool(lacks_places))
 
-    async def claim(self, terms: LineTerms, buyer: BuyerId, seq: Seq, epoch: int, session: str) -> Turn:
+    async def claim(
+        self, terms: LineTerms, order: DrawnOrder | None, buyer: BuyerId, receipt: Receipt, session: str
+    ) -> Turn:
         """Spend the place of a buyer to whom a slot is offered; asked again, the same session is answered.
 
-        Raises NotInLine, StaleReceipt, AlreadyAdmitted, SaleClosed.
+        Raises NotInLine, StaleReceipt, AlreadyAdmitted, SaleClosed, NotReady.
         """
-        event = EventKeys(terms.event)
-        line = event.line(terms.line)
-        standing, *rest = await self._run(
-            self._scripts["claim"],
-            [
-                event.epoch,
-                event.clock,
-                line.places,
-                line.claimed,
-                event.active,
-                line.offers,
-                line.waiting,
-                line.returning,
-                line.alive,
-                event.counts,
-                event.unrecorded,
-            ],
+        standing, epoch, now, *rest = await self._run(
+            "claim",
+            terms.event,
+            keys_of(terms.event, terms.line).claim,
             [
                 buyer,
-                seq,
-                epoch,
+                receipt.seq,
+                receipt.epoch,
+                0 if order is None else order.place(receipt.seq),
                 session,
                 terms.session,
+                _claim_fields(terms.line, buyer, receipt.seq, session),
                 terms.opens,
                 terms.closes,
                 int(terms.is_paused),
-                terms.line,
+                terms.per_minute,
+                terms.slots,
+                terms.stock,
+                terms.claim_window,
+                *terms.sections,
             ],
         )
         match standing:
             case b"unknown" | b"stale":
-                raise StaleReceipt("The line was begun anew since; join again.")
+                raise StaleReceipt("The line does not know this receipt; join again with it, your place is kept.")
             case b"spent":
-                raise AlreadyAdmitted("Your place was used: your shopping session is over.")
+                raise AlreadyAdmitted(_SPENT)
             case b"closed":
                 raise SaleClosed("The sale of this line is over.")
             case b"gone":
-                raise NotInLine("You left the line or went silent; join again, your place is kept.")
+                raise NotInLine("You left the line or went silent. Your place is kept; join again to wait.")
+            case b"order":
+                raise NotReady("The order that was drawn is not known here yet; try again.", retryAfter=1)
             case b"admitted":
-                return Turn(Standing.ADMITTED, rest[0].decode(), from_ms(rest[1]), began_now=bool(rest[2]))
-        return Turn(Standing(standing.decode()))
+                began, ends, is_new, after = rest
+                return Turn(
+                    Standing.ADMITTED,
+                    epoch,
+                    from_ms(now),
+                    began.decode(),
+                    from_ms(ends),
+                    began_now=bool(is_new),
+                    after=timedelta(milliseconds=after) if is_new else None,
+                )
+        return Turn(Standing(standing.decode()), epoch, from_ms(now))
 
     async def heartbeat(self, event: EventId, line: Line, buyers: Sequence[BuyerId]) -> list[BuyerId]:
         """Note that these buyers (MOST_BEATS at most) are alive; returns those who are not in line."""
-        keys = EventKeys(event)
-        absent = await self._run(self._scripts["heartbeat"], [keys.epoch, keys.clock, keys.line(line).alive], buyers)
+        absent = await self._run("heartbeat", event, keys_of(event, line).heartbeat, buyers)
         return [buyers[index - 1] for index in absent]
 
-    async def leave(self, event: EventId, line: Line, buyer: BuyerId) -> bool:
-        """Free the buyer's place, offer or session at once; False if there was none."""
-        keys = EventKeys(event)
-        names = keys.line(line)
-        return bool(
-            await self._run(
-                self._scripts["leave"],
-                [
-                    keys.epoch,
-                    names.waiting,
-                    names.alive,
-                    names.offers,
-                    names.returning,
-                    names.claimed,
-                    keys.active,
-                    keys.counts,
-                ],
-                [buyer],
-            )
-        )
+    async def whereabouts(self, event: EventId, line: Line, buyers: Sequence[BuyerId]) -> list[Whereabouts]:
+        """Where these buyers (MOST_BEATS at most) are, who are not in line."""
+        found = await self._run("whereabouts", event, keys_of(event, line).whereabouts, buyers)
+        return [Whereabouts(each.decode()) for each in found]
+
+    async def leave(self, event: EventId, line: Line, buyer: BuyerId) -> Left:
+        """Free the buyer's place, offer or session at once."""
+        left, is_spent = await self._run("leave", event, keys_of(event, line).leave, [buyer])
+        return Left(bool(left), bool(is_spent))
 
     async def sweep(self, terms: LineTerms) -> int:
         """Take silent buyers out of the line, MOST_GHOSTS at most; returns how many."""
-        event = EventKeys(terms.event)
-        line = event.line(terms.line)
-        return int(
-            await self._run(
-                self._scripts["sweep"],
-                [event.epoch, event.clock, line.alive, line.waiting, line.returning, event.counts, line.sweeping],
-                [terms.ghost_timeout, MOST_GHOSTS],
-            )
-        )
+        keys = keys_of(terms.event, terms.line).sweep
+        return int(await self._run("sweep", terms.event, keys, [terms.ghost_timeout, MOST_GHOSTS]))
 
-    async def state(self, event: EventId, line: Line) -> LineState:
+    async def state(self, terms: LineTerms) -> LineState:
         """One reading of the line."""
-        keys = EventKeys(event)
-        names = keys.line(line)
-        now, horizon, waiting, offered, active, sold = await self._run(
-            self._scripts["state"],
-            [
-                keys.epoch,
-                keys.clock,
-                names.serving,
-                names.waiting,
-                names.returning,
-                names.offers,
-                keys.active,
-                keys.counts,
-            ],
-            [],
+        keys = keys_of(terms.event, terms.line).state
+        answer = await self._run("state", terms.event, keys, terms.sections)
+        now, epoch, horizon, entries, is_drawn, waiting, offered, active, holding, admitted, sold, *rest = answer
+        rate, no_shows, pace, taken, living = rest
+        return LineState(
+            now=from_ms(now),
+            epoch=epoch,
+            horizon=horizon,
+            entries=None if entries < 0 else entries,
+            is_drawn=bool(is_drawn),
+            waiting=waiting,
+            offered=offered,
+            active=active,
+            holding=holding,
+            admitted=admitted,
+            sold=sold,
+            taken=dict(zip(terms.sections, taken, strict=True)),
+            per_minute=rate or None,
+            no_shows=float(no_shows),
+            pace={int(stretch): int(number) for stretch, number in zip(pace[::2], pace[1::2], strict=True)},
+            living=living,
         )
-        return LineState(from_ms(now), Seq(horizon), waiting, offered, active, sold)
 
     async def session(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> Session | None:
         """The session, or None if the buyer never had it."""
-        keys = EventKeys(event)
-        status, *ends = await self._run(
-            self._scripts["admitted"],
-            [keys.epoch, keys.clock, keys.line(line).claimed, keys.active],
-            [buyer, session],
-        )
+        status, *ends = await self._run("admitted", event, keys_of(event, line).admitted, [buyer, session])
         if status == b"foreign":
             return None
         return Session(ends[0] if status == b"live" else None)
@@ -257,11 +281,12 @@ class Lines:
         """Free the buyer's slot."""
         await self._redis.zrem(EventKeys(event).active, buyer)
 
-    async def _run(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    async def _run(self, name: str, event: EventId, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
-            return await script(keys=keys, args=args)
+            return await self._scripts[name](keys=keys, args=args)
         except ResponseError as error:
             if str(error).startswith("RECOVERING"):
+                self._on_loss(event)
                 raise Recovering("The line is being rebuilt; your place is safe. Try again.", retryAfter=2) from error
             raise
 
@@ -269,42 +294,98 @@ class Lines:
 class UnrecordedClaims:
     """Claims that wait in Redis until PostgreSQL has them."""
 
-    def __init__(self, redis: Redis, pool: Pool) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
+
+    async def oldest(self, events: Sequence[EventId]) -> list[Claim]:
+        """The oldest claims of each event, MOST_CLAIMS at most."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for event in events:
+            pipeline.zrange(EventKeys(event).unrecorded, 0, MOST_CLAIMS - 1, withscores=True)
+        batches: list[list[tuple[bytes, float]]] = await pipeline.execute() if events else []
+        return [
+            _read_claim(event, member, claimed_at)
+            for event, batch in zip(events, batches, strict=True)
+            for member, claimed_at in batch
+        ]
+
+    async def forget(self, claims: Sequence[Claim]) -> None:
+        """PostgreSQL has these."""
+        members: dict[EventId, list[str]] = {}
+        for claim in claims:
+            fields = _claim_fields(claim.line, claim.buyer, claim.seq, claim.session)
+            members.setdefault(claim.event, []).append(f"[{claim.epoch}, {fields}, {to_ms(claim.ends_at)}]")
+        pipeline = self._redis.pipeline(transaction=False)
+        for event, recorded in members.items():
+            pipeline.zrem(EventKeys(event).unrecorded, *recorded)
+        await pipeline.execute()
+
+
+class Loss(Enum):
+    """Why a claim was not kept."""
+
+    SPENT = "spent"
+    """The place was spent before, by another session."""
+    LATE = "late"
+    """Redis was lost since, and is rebuilt without the claim: the place is still there."""
+
+
+class ClaimArchive:
+    """Spent places, as PostgreSQL has them."""
+
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._sql = load_queries(PACKAGE)
 
-    async def record(self, events: Sequence[EventId]) -> int:
-        """Copy a batch of claims of each event; returns how many. Copying one twice changes nothing."""
-        if not events:
-            return 0
-        keys = [EventKeys(event).unrecorded for event in events]
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in keys:
-            pipeline.zrange(key, 0, MOST_CLAIMS - 1)
-        batches: list[list[bytes]] = await pipeline.execute()
-        claims = [_read_claim(event, member) for event, batch in zip(events, batches, strict=True) for member in batch]
-        if claims:
-            await self._insert(claims)
-            pipeline = self._redis.pipeline(transaction=False)
-            for key, batch in compress(zip(keys, batches, strict=True), batches):
-                pipeline.zrem(key, *batch)
-            await pipeline.execute()
-        return len(claims)
-
-    async def _insert(self, claims: Sequence[Claim]) -> None:
-        await self._pool.execute(
-            self._sql["record_claims"],
+    async def record(self, claims: Sequence[Claim]) -> dict[Claim, Loss]:
+        """Keep claims; returns those that cannot be kept, and why. Keeping one twice changes nothing."""
+        columns = [
             [claim.event for claim in claims],
             [claim.line for claim in claims],
-            [claim.epoch for claim in claims],
             [claim.buyer for claim in claims],
-            [claim.seq for claim in claims],
             [claim.session for claim in claims],
+        ]
+        done = await self._pool.execute(
+            self._sql["record_claims"],
+            *columns,
+            [claim.epoch for claim in claims],
+            [claim.seq for claim in claims],
             [claim.claimed_at for claim in claims],
+            [claim.ends_at for claim in claims],
         )
+        if done == f"INSERT 0 {len(claims)}":
+            return {}
+        rows = await self._pool.fetch(self._sql["lost_claims"], *columns)
+        return {claims[row["number"] - 1]: Loss.SPENT if row["is_spent"] else Loss.LATE for row in rows}
+
+    async def end(self, event: EventId, buyer: BuyerId, line: Line | None) -> None:
+        """End the buyer's session before its time: in one line, or in all."""
+        await self._pool.execute(self._sql["end_sessions"], event, buyer, line)
 
 
-def _read_claim(event: EventId, member: bytes) -> Claim:
-    line, epoch, buyer, seq, session, claimed_at = json.loads(member)
-    return Claim(event, Line(line), epoch, BuyerId(buyer), Seq(seq), session, from_ms(claimed_at))
+def not_open(terms: LineTerms, now: int) -> QueueNotOpen:
+    """The refusal of who comes too early; ``now`` in ms."""
+    opens = from_ms(terms.joins_from)
+    return QueueNotOpen(
+        f"The line takes buyers from {opens:%Y-%m-%dT%H:%M:%SZ}.",
+        opensAt=opens.isoformat().replace("+00:00", "Z"),
+        retryAfter=min(60, (terms.joins_from - now) / 1000),
+    )
+
+
+def _place_of(seq: int, order: DrawnOrder | None, terms: LineTerms, entries: int, *, is_drawn: bool) -> int | None:
+    """The place of a seq; None for an entry whose order is not known (here). ``entries`` -1: still open."""
+    if is_drawn and seq <= entries:
+        return None if order is None else order.place(seq)
+    is_entry = terms.draw_at > 0 and not is_drawn and (entries < 0 or seq <= entries)
+    return None if is_entry else seq
+
+
+def _claim_fields(line: Line, buyer: BuyerId, seq: int, session: str) -> str:
+    """The middle of a claim as Redis keeps it; before it stands the epoch, after it the end of the session (ms)."""
+    return json.dumps([line, buyer, seq, session])[1:-1]
+
+
+def _read_claim(event: EventId, member: bytes, claimed_at: float) -> Claim:
+    epoch, line, buyer, seq, session, ends = json.loads(member)
+    return Claim(event, Line(line), epoch, BuyerId(buyer), Seq(seq), session, from_ms(int(claimed_at)), from_ms(ends))

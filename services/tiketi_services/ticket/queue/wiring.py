@@ -1,4 +1,4 @@
-"""Brings the line up: scripts, proofs, the serving of lines, live connections."""
+"""Brings the line up: scripts, proofs, draws, recovery, the serving of lines, live connections."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ from fastapi import FastAPI
 from tiketi_runtime.background import every, running
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_runtime.security import Mac, TokenVerifier
+from tiketi_runtime.security import Mac, TokenSigner, TokenVerifier
 from tiketi_services.ticket.queue.admissions import Admissions
 from tiketi_services.ticket.queue.admitter import Admitter
+from tiketi_services.ticket.queue.codes import PresaleCodes
+from tiketi_services.ticket.queue.crowding import Crowding
+from tiketi_services.ticket.queue.drawing import open_lottery
+from tiketi_services.ticket.queue.gate import WorkGate
+from tiketi_services.ticket.queue.governor import STEP, Governor
+from tiketi_services.ticket.queue.limits import Limits
 from tiketi_services.ticket.queue.live import Live
+from tiketi_services.ticket.queue.marks import Marks
+from tiketi_services.ticket.queue.open_door import OpenDoor
 from tiketi_services.ticket.queue.proofs import Proofs
-from tiketi_services.ticket.queue.repository import Lines, UnrecordedClaims
+from tiketi_services.ticket.queue.rates import Rates
+from tiketi_services.ticket.queue.rebuild import Rebuild
+from tiketi_services.ticket.queue.recording import ClaimRecorder
+from tiketi_services.ticket.queue.recovery import Recoveries
+from tiketi_services.ticket.queue.repository import ClaimArchive, Lines, UnrecordedClaims
+from tiketi_services.ticket.queue.sockets import PULSE
 from tiketi_services.ticket.queue.states import States
 from tiketi_services.ticket.queue.usecases import Queue
 from tiketi_services.ticket.sales.sales import Sales
@@ -25,36 +38,60 @@ from tiketi_services.ticket.settings import TicketSettings
 
 PACKAGE: Final = "tiketi_services.ticket.queue"
 """Whose migrations this module needs."""
-_SWEEP_INTERVAL = timedelta(seconds=1)
+_SECOND = timedelta(seconds=1)
 _PHASE_INTERVAL = timedelta(milliseconds=100)
+_RECOVERY_INTERVAL = timedelta(milliseconds=100)
+_LIMITS_INTERVAL = timedelta(milliseconds=500)
 _REAP_INTERVAL = timedelta(seconds=2)
 
 
 @asynccontextmanager
 async def open_queue(
-    app: FastAPI, settings: TicketSettings, pool: Pool, redis: Redis, sales: Sales, access_tokens: TokenVerifier
+    app: FastAPI,
+    settings: TicketSettings,
+    pool: Pool,
+    redis: Redis,
+    sales: Sales,
+    codes: PresaleCodes,
+    access_tokens: TokenVerifier,
+    signer: TokenSigner,
 ) -> AsyncIterator[Live]:
-    """Serve all lines while the block runs. Sets ``queue``, ``states`` and ``admissions`` on ``app.state``."""
-    lines = Lines(redis)
-    proofs = Proofs(Mac.from_file(settings.queue_keys_file))
-    queue = Queue(lines, proofs)
-    states = States(lines, settings.state_interval)
-    admitter = Admitter(sales, lines, UnrecordedClaims(redis, pool))
-    live = Live(settings, sales, states, queue, access_tokens)
-    app.state.queue = queue
-    app.state.states = states
-    app.state.admissions = Admissions(lines, proofs)
-    tasks = running(
-        every(settings.serve_interval, "serving", admitter.serve),
-        every(_SWEEP_INTERVAL, "sweeping", admitter.sweep),
-        every(settings.record_interval, "recording claims", admitter.record),
-        every(settings.state_interval, "telling the state", live.tick),
-        every(_PHASE_INTERVAL, "telling phase changes", live.cross),
-        every(settings.heartbeat_interval, "heartbeats", live.beat),
-        every(_REAP_INTERVAL, "closing silent connections", live.reap),
-    )
-    async with tasks:
-        try:
+    """Serve all lines while the block runs.
+
+    Sets ``queue``, ``trusted_proxies``, ``states``, ``admissions``, ``lottery`` and ``recoveries`` on ``app.state``.
+    """
+    async with open_lottery(settings, pool, redis, sales, signer) as lottery:
+        marks, mac = Marks(pool), Mac.from_file(settings.queue_keys_file)
+        recoveries = Recoveries(Rebuild(redis), marks, sales, lottery.draws.of)
+        lines, limits = Lines(redis, recoveries.noticed), Limits(redis, marks, sales)
+        recorder = ClaimRecorder(ClaimArchive(pool), UnrecordedClaims(redis))
+        crowding = Crowding(redis)
+        gate, door = WorkGate(mac, crowding), OpenDoor(pool, sales)
+        queue = Queue(lines, Proofs(mac), lottery.draws, codes, gate, limits, recorder, door)
+        states = States(lines, lottery.draws, settings.state_interval)
+        admitter = Admitter(sales, lines, lottery.draws, recorder)
+        governor = Governor(sales, Rates(redis), app.state.answers)
+        live = Live(settings, sales, states, queue, recoveries, access_tokens)
+        app.state.queue = queue
+        app.state.trusted_proxies = settings.trusted_proxies
+        app.state.states = states
+        app.state.admissions = Admissions(lines, queue.proofs, recorder, door)
+        app.state.lottery = lottery
+        app.state.recoveries = recoveries
+        tasks = running(
+            every(_RECOVERY_INTERVAL, "recovering", recoveries.step),
+            every(_LIMITS_INTERVAL, "raising limits", limits.keep_ahead),
+            every(settings.serve_interval, "serving", admitter.serve),
+            every(_SECOND, "sweeping", admitter.sweep),
+            every(settings.record_interval, "recording claims", admitter.record),
+            every(_SECOND, "counting places by network", crowding.tell),
+            every(STEP, "setting the rate", governor.step),
+            every(settings.state_interval, "telling the state", live.tick, is_punctual=True),
+            every(_PHASE_INTERVAL, "telling phase changes", live.cross),
+            every(settings.heartbeat_interval, "heartbeats", live.beat),
+            every(PULSE, "pinging", live.sockets.pulse, is_punctual=True),
+            every(_REAP_INTERVAL, "closing silent connections", live.sockets.reap),
+            every(_SECOND, "closing expired connections", live.expire),
+        )
+        async with tasks:
             yield live
-        finally:
-            await live.server.shutdown()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiketi_runtime.contracts.identity import EventId
-from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.errors import NotFound
 
 
@@ -17,26 +16,57 @@ class UnknownEvent(NotFound):
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """What Redis says of one registered event."""
+
+    version: int
+    """Of the newest sheet; 0 while there is none."""
+    adopted: int = 0
+    """Version that the operator was told is served; 0 while none is."""
+    sold: int = 0
+    """Places."""
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
-    """What Redis says is registered."""
+    """What Redis says is registered. An event that is missing was not deleted: Redis may have lost it."""
 
-    versions: Mapping[EventId, int]
-    """Newest sheet of each registered event; 0 while it has none."""
-    sold: Mapping[EventId, int]
-    """Places sold of each registered event."""
-    is_trusted: bool
-    """False while Redis may have lost its memory: then an event that is missing was not deleted."""
+    events: Mapping[EventId, Registered]
+    deleted: Mapping[EventId, int]
+    """Version up to which the sheets of an event are void, because its object was deleted."""
+
+    def is_deleted(self, event: EventId, version: int) -> bool:
+        """Whether the object behind this version was deleted, by what the operator left in Redis."""
+        return version <= self.deleted.get(event, 0)
 
 
-def changed(registry: Registry, known: Mapping[EventId, SaleSheet]) -> list[EventId]:
-    """Events whose sheet is newer than the known one, or is not known yet."""
+def changed(registry: Registry, known: Mapping[EventId, int]) -> list[EventId]:
+    """Events whose sheet is newer than the known version, or is not known yet."""
     return [
         event
-        for event, version in registry.versions.items()
-        if version > (known[event].version if event in known else 0)
+        for event, found in registry.events.items()
+        if found.version > known.get(event, 0) and not registry.is_deleted(event, found.version)
     ]
 
 
-def vanished(registry: Registry, known: Iterable[EventId]) -> list[EventId]:
-    """Known events that were deleted. None while the registry cannot be trusted."""
-    return [event for event in known if event not in registry.versions] if registry.is_trusted else []
+def vanished(registry: Registry, known: Mapping[EventId, int]) -> list[EventId]:
+    """Known events that were deleted."""
+    return [event for event, version in known.items() if registry.is_deleted(event, version)]
+
+
+def missing(registry: Registry, known: Mapping[EventId, int]) -> list[EventId]:
+    """Known events that are not registered, and were not deleted either: Redis lost them."""
+    return [
+        event
+        for event, version in known.items()
+        if event not in registry.events and not registry.is_deleted(event, version)
+    ]
+
+
+def unconfirmed(registry: Registry, known: Mapping[EventId, int]) -> list[EventId]:
+    """Events whose newest sheet is served, while the operator was not told so."""
+    return [
+        event
+        for event, found in registry.events.items()
+        if found.adopted < found.version and found.version == known.get(event)
+    ]

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
 from tiketi_runtime.background import every
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
-from tiketi_services.ticket.sales.domain import UnknownEvent, changed, vanished
+from tiketi_services.ticket.sales.domain import Registry, UnknownEvent, changed, missing, unconfirmed, vanished
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 
 log = logging.getLogger(__name__)
 
 
+Prepare = Callable[[SaleSheet], Awaitable[bool]]
+"""What has to be done before a new sheet is kept and served; False: not yet, ask again."""
+
+
+async def at_once(_: SaleSheet) -> bool:
+    """Nothing has to be prepared."""
+    return True
+
+
 class Sales:
     """The sale sheets in force. A sheet is served only after PostgreSQL has it, so that any pod can restore it.
 
-    While Redis is away or has lost its memory, the last known sheets stay in force.
+    A sale goes out of service only when the operator says that its object was deleted. Whatever else is missing in
+    Redis was lost there, and is put back.
     """
 
-    def __init__(self, source: SheetSource, archive: SheetArchive, *, only: EventId | None = None) -> None:
+    def __init__(
+        self, source: SheetSource, archive: SheetArchive, *, only: EventId | None = None, prepare: Prepare = at_once
+    ) -> None:
         """``only``: the one event of a lane."""
         self._source = source
         self._archive = archive
         self._only = only
         self._sheets: dict[EventId, SaleSheet] = {}
-        self._sold: Mapping[EventId, int] = {}
+        self._refused: dict[EventId, int] = {}
+        self._registry = Registry({}, {})
+        self._prepare = prepare
 
     async def sheet(self, event: EventId) -> SaleSheet:
         """The sheet in force. Raises UnknownEvent."""
@@ -43,7 +57,13 @@ class Sales:
 
     def sold(self, event: EventId) -> int:
         """Places sold, as Redis showed them a moment ago. To show, never to decide."""
-        return self._sold.get(event, 0)
+        found = self._registry.events.get(event)
+        return 0 if found is None else found.sold
+
+    async def stands(self, event: EventId) -> bool:
+        """Whether the event is served, and its object was not deleted a moment ago."""
+        sheet = self._sheets.get(event)
+        return sheet is not None and sheet.version > await self._source.deleted_up_to(event)
 
     async def restore(self) -> None:
         """Begin with what PostgreSQL holds. Raises OSError or PostgresError when it is away."""
@@ -54,27 +74,40 @@ class Sales:
         await every(interval, "sale sheets", self.refresh)
 
     async def refresh(self) -> None:
-        """Adopt every new sheet and forget deleted events."""
-        registry = await self._source.registry(self._only)
-        self._sold = registry.sold
-        for event in vanished(registry, list(self._sheets)):
+        """Adopt every new sheet, forget deleted events, put back what Redis lost."""
+        self._registry = registry = await self._source.registry(self._only)
+        for event in vanished(registry, self._versions()):
             await self._archive.retire(event)
             del self._sheets[event]
             log.info("event is gone", extra={"event": event})
-        sheets = await self._source.sheets(changed(registry, self._sheets))
-        for sheet in sheets:
+        for sheet in await self._source.sheets(changed(registry, {**self._versions(), **self._refused})):
             await self._adopt(sheet)
-        if self._only is None and not registry.is_trusted and self._sheets.keys() <= registry.versions.keys():
-            await self._source.trust_registry()
+        if lost := missing(registry, self._versions()):
+            await self._register(lost)
+        for event in unconfirmed(registry, self._versions()):
+            await self._source.confirm(event, self._sheets[event].version)
+
+    def _versions(self) -> dict[EventId, int]:
+        return {event: sheet.version for event, sheet in self._sheets.items()}
 
     async def _adopt(self, sheet: SaleSheet) -> None:
-        """PostgreSQL first, then the epoch of a new line, then service, then the operator hears of it."""
-        entry = await self._archive.adopt(sheet)
-        if not entry.is_founded:
-            epoch = await self._source.found(sheet.event, entry.epoch)
-            if not epoch:
-                return
-            await self._archive.founded(sheet.event, epoch)
+        """PostgreSQL first, then service, then the operator hears of it."""
+        if not await self._prepare(sheet):
+            return
+        if not await self._archive.adopt(sheet):
+            self._refused[sheet.event] = sheet.version
+            log.warning("sheet of a deleted event left alone", extra={"event": sheet.event, "version": sheet.version})
+            return
         self._sheets[sheet.event] = sheet
+        self._refused.pop(sheet.event, None)
         await self._source.confirm(sheet.event, sheet.version)
         log.info("sale sheet adopted", extra={"event": sheet.event, "version": sheet.version})
+
+    async def _register(self, lost: list[EventId]) -> None:
+        """Another process may have seen a deletion of which Redis knows nothing any more."""
+        standing = await self._archive.standing(lost)
+        for event in set(lost).difference(standing):
+            del self._sheets[event]
+        if standing:
+            await self._source.register(standing)
+            log.warning("events registered anew: Redis had lost them", extra={"events": standing})

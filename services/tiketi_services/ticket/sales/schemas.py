@@ -77,13 +77,19 @@ class SectionView(View):
 
 
 class LineView(View):
-    """One line: the public sale or a presale. ``joinsFrom`` is when buyers may begin to line up."""
+    """One line: the public sale or a presale.
+
+    ``joinsFrom`` is when buyers may begin to line up, ``drawAt`` when the entries of a line that is drawn by lot close,
+    ``needsCode`` whether joining takes a code.
+    """
 
     name: str
     joins_from: datetime
+    draw_at: datetime | None
     opens_at: datetime
     closes_at: datetime
     sections: tuple[str, ...]
+    needs_code: bool
 
     @classmethod
     def of(cls, sale: SaleSheet, line: LineSheet) -> LineView:
@@ -91,9 +97,11 @@ class LineView(View):
         return cls(
             name=line.name,
             joins_from=sale.lead_in_at(line),
+            draw_at=line.draw_at,
             opens_at=line.opens_at,
             closes_at=line.closes_at,
             sections=line.sections,
+            needs_code=line.codes is not None,
         )
 
 

@@ -1,10 +1,8 @@
--- Know an event. One that was deleted and made again begins a new line, with the next epoch.
--- $1 event  $2 uid of the TicketEvent
--- Result: epoch, is_founded (false: the line has yet to begin in Redis)
+-- Know an event, also one that was deleted and made again: it goes on with its places and everything sold. Only a newer
+-- sheet brings it back; an older one is what a Redis with a stale memory still shows.
+-- $1 event  $2 uid of the TicketEvent  $3 version of its sheet
+-- Result: the event; no row if it stays deleted
 INSERT INTO events AS known (event, uid) VALUES ($1, $2)
-ON CONFLICT (event) DO UPDATE SET
-  epoch = known.epoch + (known.gone_at IS NOT NULL OR known.uid <> excluded.uid)::int,
-  founded_at = CASE WHEN known.gone_at IS NULL AND known.uid = excluded.uid THEN known.founded_at END,
-  uid = excluded.uid,
-  gone_at = NULL
-RETURNING epoch, founded_at IS NOT NULL AS is_founded
+ON CONFLICT (event) DO UPDATE SET uid = excluded.uid, gone_at = NULL
+WHERE known.gone_at IS NULL OR $3 > (SELECT coalesce(max(version), 0) FROM sale_sheets WHERE event = $1)
+RETURNING event

@@ -3,5 +3,5 @@
 -- Result: event, content
 SELECT DISTINCT ON (event) event, content
 FROM sale_sheets JOIN events USING (event)
-WHERE gone_at IS NULL AND founded_at IS NOT NULL AND ($1::text IS NULL OR event = $1)
+WHERE gone_at IS NULL AND ($1::text IS NULL OR event = $1)
 ORDER BY event, version DESC

@@ -1,0 +1,3 @@
+-- Version of the codes that a presale takes now.
+-- $1 event  $2 line
+SELECT version FROM presale_books WHERE event = $1 AND line = $2

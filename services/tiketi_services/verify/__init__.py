@@ -1,0 +1,1 @@
+"""``tiketi``: checks a draw on anybody's own machine, without asking anybody."""
