@@ -16,7 +16,7 @@ from tiketi_local import doctor, status
 from tiketi_local.catalogue import GROUPS
 from tiketi_local.demo import Demo, run_demo
 from tiketi_local.errors import WorldError
-from tiketi_local.world import World
+from tiketi_local.world import DEFAULT_NAME, World
 
 _WORLD_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 
@@ -38,7 +38,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     """The command line as values; ends the program with code 2 on bad usage."""
     parser = _Parser(prog="tiketi_local", description="The whole Tiketi world on one machine.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    default = os.environ.get("TIKETI_WORLD", "demo")
+    default = os.environ.get("TIKETI_WORLD", DEFAULT_NAME)
     for name, about in {
         "up": "bring the world up; mends what has died",
         "demo": "bring the world up, put an event on sale and send a crowd",

@@ -10,7 +10,7 @@ from tiketi_local.steps import Step
 
 STORES = ("redis", "databases", "rabbitmq")
 KUBERNETES = ("kube-controller-manager", "objects")
-PLATFORM = ("envoy", "front-door", "toss", "auth", "ticket", "payment", "stats", "operator")
+PLATFORM = ("envoy", "front-door", "toss", "mail", "beacon", "auth", "ticket", "payment", "stats", "operator")
 GROUPS = {"stores": STORES, "kubernetes": KUBERNETES, "all": (*STORES, *KUBERNETES, *PLATFORM)}
 """What each group must end with; what those need comes along."""
 
@@ -37,6 +37,8 @@ def catalogue(site: Site, say: Say = silently) -> list[Part | Step]:
         envoy(site),
         platform.keys(site),
         platform.toss(site),
+        platform.mail(site),
+        platform.beacon(site),
         platform.auth(site),
         platform.ticket(site),
         platform.payment(site),

@@ -35,6 +35,8 @@ class Pace:
 
     hold: str
     session: str
+    most_work_bits: int = 8
+    """Buyers work on machines of their own; a crowd has one between all, and shares it with the platform."""
 
 
 BRISK = Pace(hold="10s", session="12s")
@@ -55,11 +57,11 @@ async def run_demo(world: World, demo: Demo, console: Console) -> int:
     async with await Cluster.connect(world.kubeconfig) as cluster:
         name = _new_name()
         sale = SaleAddress(world.url("front"), "demo", name)
-        async with Crowd(sale, world.url("toss"), demo.buyers) as crowd:
+        async with Crowd(sale, world.url("toss"), world.url("mail"), demo.buyers) as crowd:
             event = await apply_sale(cluster, EXAMPLE, name, datetime.now(UTC) + demo.lead)
             opens_at = f"{_opens_at(event):%H:%M:%S} UTC"
             console.print(f"[bold]kubectl apply[/]: TicketEvent demo/{name}, on sale at {opens_at}", highlight=False)
-            with console.status(f"{demo.buyers} buyers sign up ..."):
+            with console.status(f"{demo.buyers} buyers sign up and verify their addresses ..."):
                 await crowd.sign_up()
             await until_armed(cluster, name)
             await _watch(console, cluster, name, crowd, event)
@@ -96,6 +98,7 @@ async def apply_sale(
         else:
             document["metadata"]["name"] = name
             document["spec"]["sessionDuration"] = pace.session
+            document["spec"]["proofOfWork"] = {"maxBits": pace.most_work_bits}
             await cluster.apply(document, "kubectl")
     return event
 
@@ -172,7 +175,8 @@ def _say_what_next(console: Console, world: World, name: str) -> None:
         f"  buyers' API   {world.url('front')}/events/demo/{name}\n"
         f"  stats         {world.url('front')}/stats/events/demo/{name}\n"
         f"  vendor ledger {world.url('toss')}/__sim/ledger\n"
-        f"  make down     when you have seen enough",
+        f"  buyers' mail  {world.url('mail')}\n"
+        f"  {world.command('down'):<13} when you have seen enough",
         soft_wrap=True,
         highlight=False,
     )

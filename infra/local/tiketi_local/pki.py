@@ -132,6 +132,12 @@ def write_signing_key(path: Path) -> None:
         write_private(path, _pem(ed25519.Ed25519PrivateKey.generate()))
 
 
+def write_random_word(path: Path) -> None:
+    """64 random hexadecimal digits, for a key that is nothing else. Kept if they are there."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(32))
+
+
 def write_mac_keys(path: Path) -> None:
     """Keys of the line's receipts and passes. Kept if they are there."""
     if not path.exists():

@@ -1,10 +1,11 @@
-"""Tiketi's own processes: operator, services, the front door's watcher, and the payment vendor's simulator."""
+"""Tiketi's own processes: operator, services, the front door's watcher, and stand-ins for the world outside."""
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tiketi_local import pki
+from tiketi_local.beacon import Simulator, write_chains
 from tiketi_local.envoy import routes_file
 from tiketi_local.kubernetes import PLATFORM_NAMESPACE, kubeconfig
 from tiketi_local.part import Part, write_private
@@ -18,12 +19,15 @@ _BIN = Path(sys.executable).parent
 
 
 def keys(site: Site) -> Step:
-    """Signing keys of the services, the line's MAC keys, and the vendor's secret key."""
+    """Signing keys of the services, the line's MAC keys, the draw key, and the vendor's secret key."""
 
     async def run() -> str:
         for name in ("auth", "ticket", "payment"):
             pki.write_signing_key(_key(site, name))
         pki.write_mac_keys(site.folder("keys") / "queue.json")
+        pki.write_random_word(_draw_key(site))
+        pki.write_random_word(_beacon_seed(site))
+        write_chains(Simulator(_beacon_seed(site).read_bytes()), _beacon_chains(site))
         write_private(_toss_secret(site), f"test_sk_{site.secret('toss')}")
         return "written"
 
@@ -32,6 +36,18 @@ def keys(site: Site) -> Step:
 
 def _key(site: Site, service: str) -> Path:
     return site.folder("keys") / f"{service}.pem"
+
+
+def _draw_key(site: Site) -> Path:
+    return site.folder("keys") / "draw.key"
+
+
+def _beacon_seed(site: Site) -> Path:
+    return site.folder("keys") / "beacon.seed"
+
+
+def _beacon_chains(site: Site) -> Path:
+    return site.folder("keys") / "beacon-chains.json"
 
 
 def _toss_secret(site: Site) -> Path:
@@ -62,12 +78,48 @@ def toss(site: Site) -> Part:
     )
 
 
+def mail(site: Site) -> Part:
+    """The mail catcher: SMTP for auth, pages for people, an API for the crowd."""
+    argv = [
+        sys.executable, "-m", "tiketi_local.mail",
+        "--host", "127.0.0.1",
+        "--smtp-port", str(site.port("smtp")),
+        "--http-port", str(site.port("mail")),
+    ]  # fmt: skip
+    return Part(
+        name="mail",
+        ports=("mail", "smtp"),
+        command=lambda: Command(argv, site.folder("mail"), site.log("mail"), _environment({})),
+        ready=lambda: healthy(f"{site.http_url('mail')}/healthz"),
+    )
+
+
+def beacon(site: Site) -> Part:
+    """The randomness beacon's simulator."""
+    argv = [
+        sys.executable, "-m", "tiketi_local.beacon",
+        "--host", "127.0.0.1",
+        "--port", str(site.port("beacon")),
+        "--seed-file", str(_beacon_seed(site)),
+    ]  # fmt: skip
+    return Part(
+        name="beacon",
+        ports=("beacon",),
+        after=("keys",),
+        command=lambda: Command(argv, site.folder("beacon"), site.log("beacon"), _environment({})),
+        ready=lambda: healthy(f"{site.http_url('beacon')}/healthz"),
+    )
+
+
 def auth(site: Site) -> Part:
     """Accounts and log-in."""
     settings = {
         "DATABASE_URL": site.database_url("auth"),
         "REDIS_URL": site.redis_url("auth"),
         "SIGNING_KEY_FILE": str(_key(site, "auth")),
+        "PUBLIC_URL": site.http_url("front"),
+        "SMTP_URL": f"smtp://127.0.0.1:{site.port('smtp')}",
+        "MAIL_FROM": "Tiketi <no-reply@tiketi.example>",
     }
     return _service(site, "auth", settings, after=("databases", "redis"))
 
@@ -80,9 +132,13 @@ def ticket(site: Site) -> Part:
         "AMQP_URL": site.amqp_url("ticket"),
         "SIGNING_KEY_FILE": str(_key(site, "ticket")),
         "QUEUE_KEYS_FILE": str(site.folder("keys") / "queue.json"),
+        "DRAW_KEY_FILE": str(_draw_key(site)),
+        "BEACON_URLS": site.http_url("beacon"),  # no public relay: this world is complete offline
+        "BEACON_CHAINS_FILE": str(_beacon_chains(site)),
         "AUTH_JWKS_URL": jwks_url(site, "auth"),
         "PAYMENT_JWKS_URL": jwks_url(site, "payment"),
         "PAYMENT_URL": site.http_url("payment"),
+        "TRUSTED_PROXIES": "1",
     }
     return _service(site, "ticket", settings, after=("databases", "redis"))
 
@@ -121,13 +177,14 @@ def operator(site: Site) -> Part:
         "REDIS_URL": site.redis_url("operator"),
         "KUBECONFIG": str(kubeconfig(site, "operator")),
         "GATEWAY_URL": site.http_url("front"),
+        "BEACON_CHAINS_FILE": str(_beacon_chains(site)),
         "PORT": str(site.port("operator")),
         "IMAGE": "tiketi:dev",
     }
     return Part(
         name="operator",
         ports=("operator",),
-        after=("redis", "objects"),
+        after=("keys", "redis", "objects"),
         command=lambda: Command(
             [str(_BIN / "tiketi-operator")],
             site.folder("operator"),

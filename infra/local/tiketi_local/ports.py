@@ -27,6 +27,9 @@ NAMES = (
     "etcd-peer",
     "kube-apiserver",
     "kube-controller-manager",
+    "mail",
+    "smtp",
+    "beacon",
 )
 """Port number = base of the block + place in this list."""
 _OFFSETS = {name: offset for offset, name in enumerate(NAMES)}

@@ -14,6 +14,9 @@ from tiketi_local.part import Part, end, ensure
 from tiketi_local.site import CHECKOUT, Site, directory_of, locked
 from tiketi_local.steps import Step, run, selected
 
+DEFAULT_NAME = "demo"
+"""The world that the Makefile means when nothing else is said."""
+
 Report = Callable[[str, float, str], None]
 
 
@@ -38,12 +41,16 @@ class World:
         """The world's name."""
         return self._name
 
+    def command(self, target: str) -> str:
+        """What to type to have the Makefile do ``target`` with this world."""
+        return f"make {target}" if self._name == DEFAULT_NAME else f"make {target} WORLD={self._name}"
+
     @property
     def site(self) -> Site:
         """Where things are. Raises WorldError when the world is not up."""
         site = Site.find(self._name, self._checkout)
         if site is None:
-            raise WorldError(f"there is no world {self._name}", f"python -m tiketi_local up --world {self._name}")
+            raise WorldError(f"there is no world {self._name}", self.command("up"))
         return site
 
     @property
@@ -103,7 +110,7 @@ class World:
         """Send a signal to a part and leave everything as it then is."""
         known = self.site.memory.processes.get(part)
         if known is None:
-            raise WorldError(f"{part} is not running", f"python -m tiketi_local up --world {self._name}")
+            raise WorldError(f"{part} is not running", self.command("up"))
         process.send(known, signal_number)
 
     def url(self, part: str) -> str:
@@ -115,7 +122,7 @@ class World:
         """The administrator's kubeconfig. Raises WorldError when the world has no API server."""
         path = kubeconfig(self.site)
         if not path.exists():
-            mend = f"python -m tiketi_local up --world {self._name}"
+            mend = self.command("up")
             raise WorldError(f"world {self._name} has no API server", mend)
         return path
 

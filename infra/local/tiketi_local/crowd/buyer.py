@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from typing import Any
@@ -14,6 +12,7 @@ from socketio.exceptions import ConnectionError as SocketConnectionError
 
 from tiketi_local.crowd.card_window import GOOD_CARD, REFUSED_CARD, CardWindow
 from tiketi_local.crowd.client import BuyerClient, Json, Refused, SaleAddress
+from tiketi_local.crowd.live import NAMESPACE, LiveLine
 from tiketi_local.crowd.timings import Timings
 
 LINE = "public"
@@ -50,33 +49,6 @@ class Step(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(slots=True)
-class LiveLine:
-    """The line as pushed to this buyer: always the whole state, never a difference."""
-
-    state: Json = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def put(self, state: Json | str) -> None:
-        """Take over a pushed state."""
-        self.state = json.loads(state) if isinstance(state, str) else state
-        self.changed.set()
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing is left to wait for."""
-        return self.state.get("phase") in ("SoldOut", "Closed")
-
-    async def until_turn(self, seq: int) -> bool:
-        """Wait for the horizon; False when the sale ended first."""
-        while not self.is_over:
-            if self.state.get("horizon", 0) >= seq:
-                return True
-            self.changed.clear()
-            await self.changed.wait()
-        return False
-
-
 class Buyer:
     """A client with a plan."""
 
@@ -90,12 +62,12 @@ class Buyer:
         self._sale = sale
         self._window = window
         self._random = random
-        self._live = LiveLine()
+        self.live = LiveLine()
 
     async def go(self, sections: list[str], timings: Timings) -> None:
         """The whole way. A refusal nobody expects is kept as ``fault``."""
         socket = socketio.AsyncClient(logger=False, engineio_logger=False, handle_sigint=False)
-        socket.on("state", self._live.put)
+        self.live.listen(socket)
         try:
             place = await self.client.join(LINE)
             self.step = Step.WAITING
@@ -117,7 +89,8 @@ class Buyer:
             self._sale.origin,
             transports=["websocket"],
             socketio_path=f"{self._sale.path}/live/",
-            auth={"token": self.client.token, "line": LINE, "receipt": receipt},
+            namespaces=[NAMESPACE],
+            auth=lambda: {"token": self.client.token, "line": LINE, "receipt": receipt},
             wait_timeout=20,
         )
 
@@ -149,7 +122,7 @@ class Buyer:
         return await self._pay(order)
 
     async def _claim(self, place: Json) -> str | None:
-        while await self._live.until_turn(place["seq"]):
+        while await self.live.until_turn():
             answer = await self.client.claim(LINE, place["receipt"])
             if answer["status"] == "admitted":
                 return str(answer["pass"])

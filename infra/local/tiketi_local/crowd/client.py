@@ -11,8 +11,11 @@ from uuid import uuid4
 import aiohttp
 
 from tiketi_local.crowd.timings import Timings
+from tiketi_local.crowd.work import solve
 
 Json = dict[str, Any]
+MOST_CHALLENGES = 3
+"""Challenges worked on for one place: each may end before the work on a busy machine does."""
 
 
 class Refused(Exception):
@@ -48,16 +51,41 @@ class BuyerClient:
         self._sale = sale
         self._timings = timings
         self.token = ""
+        self._refresh_token = ""
 
     async def sign_up(self, email: str, password: str, name: str) -> None:
-        """Make an account; it is signed in at once."""
+        """Make an account; it is signed in at once, and a mail is on its way."""
         account = {"email": email, "password": password, "name": name}
-        answer = await self._call("sign up", "POST", "/auth/sign-up", account)
-        self.token = answer["accessToken"]
+        self._remember(await self._call("sign up", "POST", "/auth/sign-up", account))
 
-    async def join(self, line: str) -> Json:
-        """Take a place in the line: ``seq`` and ``receipt``."""
-        return await self._call("join", "POST", f"{self._sale.path}/queue/{line}/join")
+    async def verify(self, token: str) -> None:
+        """Press the button behind a mail's link, and have it in the access token."""
+        await self._call("verify e-mail", "POST", "/auth/verify-email", {"token": token})
+        self._remember(await self._call("refresh", "POST", "/auth/refresh", {"refreshToken": self._refresh_token}))
+
+    async def join(self, line: str, **sent: str) -> Json:
+        """Take a place in the line, paying with work if that is asked: ``seq`` and ``receipt``.
+
+        ``sent``: what else the body says, such as ``receipt`` or ``code``.
+        """
+        body: Json = dict(sent)
+        for _ in range(MOST_CHALLENGES):
+            try:
+                return await self._call("join", "POST", f"{self._sale.path}/queue/{line}/join", body)
+            except Refused as refusal:
+                if refusal.code != "work-needed":
+                    raise
+                body["proof"] = await self._work(refusal.problem)
+        return await self._call("join", "POST", f"{self._sale.path}/queue/{line}/join", body)
+
+    async def _work(self, problem: Json) -> Json:
+        with self._timings.measure("work"):
+            nonce = await solve(problem["challenge"], problem["bits"])
+        return {"challenge": problem["challenge"], "nonce": nonce}
+
+    def _remember(self, tokens: Json) -> None:
+        self.token = tokens["accessToken"]
+        self._refresh_token = tokens["refreshToken"]
 
     async def claim(self, line: str, receipt: str) -> Json:
         """Ask for the turn: ``status`` and, when admitted, ``pass``."""

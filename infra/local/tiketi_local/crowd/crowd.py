@@ -16,6 +16,7 @@ import aiohttp
 from tiketi_local.crowd.buyer import Buyer, Plan, Step
 from tiketi_local.crowd.card_window import CardWindow
 from tiketi_local.crowd.client import BuyerClient, SaleAddress
+from tiketi_local.crowd.mailbox import Mailbox
 from tiketi_local.crowd.timings import Timings
 
 PLANS: dict[Plan, int] = {
@@ -37,6 +38,7 @@ class Crowd:
 
     sale: SaleAddress
     toss_url: str
+    mail_url: str
     size: int
     seed: int = 1
     timings: Timings = field(default_factory=Timings)
@@ -60,17 +62,20 @@ class Crowd:
         await self._http.close()
 
     async def sign_up(self) -> None:
-        """Give everybody an account, before the rush as real buyers would."""
+        """Give everybody an account with a verified address, before the rush as real buyers would."""
         run = uuid4().hex[:8]
         turns = asyncio.Semaphore(SIGN_UPS_AT_ONCE)
 
-        async def one(number: int, buyer: Buyer) -> None:
+        async def one(number: int, buyer: Buyer, mailbox: Mailbox) -> None:
+            email = f"buyer-{run}-{number}@example.com"
             async with turns:
-                await buyer.client.sign_up(
-                    f"buyer-{run}-{number}@example.com", f"correct horse {run}", f"Buyer {number}"
-                )
+                await buyer.client.sign_up(email, f"correct horse {run}", f"Buyer {number}")
+            token = await mailbox.verification(email)  # without a turn: others sign up meanwhile
+            async with turns:
+                await buyer.client.verify(token)
 
-        await asyncio.gather(*(one(number, buyer) for number, buyer in enumerate(self.buyers)))
+        async with Mailbox(self._http, self.mail_url) as mailbox:
+            await asyncio.gather(*(one(number, buyer, mailbox) for number, buyer in enumerate(self.buyers)))
 
     async def go(self, sections: Sequence[str], *, within: float) -> None:
         """Send everybody, spread over ``within`` seconds; returns when the last one is done."""
