@@ -15,6 +15,9 @@ PLURALS = {
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
     "QueuePolicy": "queuepolicies",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
+    "Secret": "secrets",
     "TicketEvent": "ticketevents",
 }
 _UNCHECKED = "some validation rules were not checked"

@@ -77,9 +77,10 @@ async def test_an_example_passes_a_dry_run(api: ApiServer, namespace: str, examp
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 async def test_an_example_is_stored_as_the_models_read_the_file(api: ApiServer, namespace: str, example: Path) -> None:
     for manifest in documents(example, namespace):
-        model = MODELS[manifest["kind"]]
-        stored = model.from_body(await api.apply(manifest))
-        assert stored.spec == model.from_body(manifest).spec
+        model = MODELS.get(manifest["kind"])
+        if model is not None:
+            stored = model.from_body(await api.apply(manifest))
+            assert stored.spec == model.from_body(manifest).spec
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

@@ -36,7 +36,7 @@ async def put_on_sale(cluster: Cluster, name: str, lead: timedelta) -> datetime:
 
 def crowd_for(world: World, name: str, size: int) -> Crowd:
     """Buyers of that event."""
-    return Crowd(SaleAddress(world.url("front"), NAMESPACE, name), world.url("toss"), size)
+    return Crowd(SaleAddress(world.url("front"), NAMESPACE, name), world.url("toss"), world.url("mail"), size)
 
 
 async def event_of(cluster: Cluster, name: str) -> Manifest:

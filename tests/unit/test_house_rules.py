@@ -17,6 +17,7 @@ ROUTES = [
     "tiketi_services.stats.routes",
     "tiketi_services.ticket.sales.routes",
     "tiketi_services.ticket.queue.routes",
+    "tiketi_services.ticket.queue.lottery_routes",
     "tiketi_services.ticket.orders.routes",
 ]
 

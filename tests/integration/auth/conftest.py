@@ -10,12 +10,17 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.integration.serving import serve_app
 
+from tiketi_local.mail.box import CaughtMail
+from tiketi_local.mail.catcher import Catcher, catching
+from tiketi_runtime import postgres
 from tiketi_services.auth.app import build_app
+from tiketi_services.auth.repository import PACKAGE
 from tiketi_services.auth.settings import AuthSettings
 
 PASSWORD = "correct horse battery staple"
@@ -69,6 +74,14 @@ class Client:
         return tokens
 
 
+def token_in(mail: CaughtMail) -> str:
+    """What the link of a mail carries."""
+    [link] = [line for line in mail.text.splitlines() if line.startswith("http")]
+    address, _, token = link.partition("#")
+    assert address == "https://tickets.example.com/auth/verify-email"
+    return token
+
+
 def new_email() -> str:
     return f"{uuid4().hex}@example.com"
 
@@ -85,12 +98,27 @@ def signing_key_file(signing_key: Ed25519PrivateKey, tmp_path_factory: pytest.Te
     return path
 
 
+@pytest.fixture(scope="session")
+async def catcher() -> AsyncIterator[Catcher]:
+    async with catching() as catcher:
+        yield catcher
+
+
 @pytest.fixture(scope="module")
-async def settings(database: Callable[[str], Awaitable[str]], redis_url: str, signing_key_file: Path) -> AuthSettings:
+async def settings(
+    database: Callable[[str], Awaitable[str]], redis_url: str, signing_key_file: Path, catcher: Catcher
+) -> AuthSettings:
     return AuthSettings(
         database_url=await database("auth"),
         redis_url=redis_url,
         signing_key_file=signing_key_file,
+        smtp_url=f"smtp://127.0.0.1:{catcher.smtp_port}",
+        mail_from="Tiketi <no-reply@tickets.example.com>",
+        public_url="https://tickets.example.com",
+        mail_interval=timedelta(milliseconds=50),
+        mail_first_pause=timedelta(seconds=1),
+        verification_mails=2,
+        verification_mail_refill=timedelta(seconds=1),
         argon2_memory_kib=64,
         argon2_time_cost=1,
         refresh_grace=timedelta(seconds=1),
@@ -103,3 +131,19 @@ async def settings(database: Callable[[str], Awaitable[str]], redis_url: str, si
 async def client(settings: AuthSettings) -> AsyncIterator[Client]:
     async with serve_app(build_app(settings)) as url, aiohttp.ClientSession(url) as session:
         yield Client(session, url)
+
+
+@pytest.fixture
+async def alone(settings: AuthSettings, database: Callable[[str], Awaitable[str]]) -> AuthSettings:
+    """With a database of its own: no other process takes the mails out of it."""
+    alone = settings.model_copy(update={"database_url": await database("auth")})
+    await postgres.migrate(alone.database_url, PACKAGE)
+    return alone
+
+
+@pytest.fixture
+async def rows(alone: AuthSettings) -> AsyncIterator[asyncpg.Connection]:
+    """What is in the database of ``alone``."""
+    connection = await asyncpg.connect(alone.database_url)
+    yield connection
+    await connection.close()

@@ -31,6 +31,7 @@ async def test_who_signs_up_can_log_in_and_is_known(client: Client) -> None:
         "buyer": signed_up.body["buyer"],
         "email": email,
         "name": "안나",
+        "emailVerified": False,
         "roles": [{"role": "buyer", "namespaces": ["*"]}],
     }
 

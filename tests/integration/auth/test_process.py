@@ -36,6 +36,9 @@ async def running(settings: AuthSettings, port: int) -> AsyncIterator[asyncio.su
             "TIKETI_AUTH_DATABASE_URL": settings.database_url,
             "TIKETI_AUTH_REDIS_URL": settings.redis_url,
             "TIKETI_AUTH_SIGNING_KEY_FILE": str(settings.signing_key_file),
+            "TIKETI_AUTH_SMTP_URL": settings.smtp_url,
+            "TIKETI_AUTH_MAIL_FROM": settings.mail_from,
+            "TIKETI_AUTH_PUBLIC_URL": settings.public_url,
         },
         stdout=asyncio.subprocess.PIPE,
     )

@@ -31,6 +31,9 @@ class Terminal:
             "TIKETI_AUTH_DATABASE_URL": settings.database_url,
             "TIKETI_AUTH_REDIS_URL": settings.redis_url,
             "TIKETI_AUTH_SIGNING_KEY_FILE": str(settings.signing_key_file),
+            "TIKETI_AUTH_SMTP_URL": settings.smtp_url,
+            "TIKETI_AUTH_MAIL_FROM": settings.mail_from,
+            "TIKETI_AUTH_PUBLIC_URL": settings.public_url,
         }
 
     async def type(self, *words: str, **environment: str) -> Ended:
@@ -105,6 +108,7 @@ async def test_a_wrong_role_ends_with_2_and_one_line(terminal: Terminal) -> None
         ("TIKETI_AUTH_SIGNING_KEY_FILE", "/nowhere/auth.pem"),
         ("TIKETI_AUTH_ACCESS_TOKEN_LIFETIME", "soon"),
         ("TIKETI_AUTH_HASHING_WORKERS", "0"),
+        ("TIKETI_AUTH_PUBLIC_URL", "tickets.example.com"),
     ],
 )
 async def test_a_setting_that_cannot_be_used_ends_with_2_and_one_line(

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tiketi_runtime.kubernetes import Cluster, Manifest
 
 PLACE = Place("tiketi-system", "ticket")
 MANAGER = "test"
+PARTS = ("envoy", "front-door")
 TEN_SECONDS = timedelta(seconds=10)
 PLENTY = RateLimit(requests=100_000, per=TEN_SECONDS)
 FEW = RateLimit(requests=3, per=TEN_SECONDS)
@@ -31,20 +33,19 @@ PutOnSale = Callable[[RateLimits, str], Awaitable[str]]
 
 
 @pytest.fixture(scope="module")
-async def door() -> AsyncIterator[World]:
-    """A world with API server, Envoy and the front door's process; a stand-in answers for ticket."""
-    world = World.named(f"door-{secrets.token_hex(3)}")
+async def door(world: World, kubeconfig: Path) -> AsyncIterator[World]:
+    """The world with API server, Envoy and the front door's process; a stand-in answers for ticket."""
     runner = web.AppRunner(_stand_in())
     try:
-        await world.up("kubernetes")
-        for part in ("envoy", "front-door"):
+        for part in PARTS:
             await world.start(part)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", world.site.port("ticket")).start()
         yield world
     finally:
         await runner.cleanup()
-        await world.down()
+        for part in reversed(PARTS):
+            await world.stop(part)
 
 
 def _stand_in() -> web.Application:
@@ -97,7 +98,7 @@ def _event(name: str) -> TicketEvent:
 
 async def _until_known(door: World, path: str) -> None:
     """Until Envoy itself, not only the file, has the path among its routes."""
-    async with asyncio.timeout(10), ClientSession(door.url("front-admin")) as admin:
+    async with asyncio.timeout(30), ClientSession(door.url("front-admin")) as admin:
         while True:
             async with admin.get("/config_dump?resource=dynamic_route_configs") as answer:
                 if path in await answer.text():

@@ -48,8 +48,19 @@ async def door(redis_url: str) -> AsyncIterator[Door]:
 
 
 @pytest.fixture(scope="module")
+def operator_settings() -> dict[str, str]:
+    """Environment variables that a module sets differently."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 async def operator(
-    world: World, stage: Stage, redis: Redis, door: Door, tmp_path_factory: pytest.TempPathFactory
+    world: World,
+    stage: Stage,
+    redis: Redis,
+    door: Door,
+    operator_settings: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Operator]:
     """A running operator that looks after the namespace."""
     async with stand_ins(redis) as gateway_url:
@@ -59,6 +70,7 @@ async def operator(
             "TIKETI_OPERATOR_REDIS_URL": door.url,
             "TIKETI_OPERATOR_GATEWAY_URL": gateway_url,
             "TIKETI_OPERATOR_SETTLING_TIME": "5",
+            **operator_settings,
         }
         operator = Operator(environment, tmp_path_factory.mktemp("operator") / "log")
         await operator.start()

@@ -1,13 +1,14 @@
 """A stage for the real operator process: stand-ins for the ticket service and the gateway, and ways to look on."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -27,13 +28,15 @@ PLATFORM = "tiketi-system"
 API = "tiketi.dev/v1alpha1"
 LIMIT = 5000
 """Requests a second of the default policy's limit for one event."""
+PATIENCE = 25
+"""Seconds to wait for what must happen. Less than the operator sleeps when nothing wakes it: what comes was woken."""
 
 
-async def until(holds: Callable[[], Awaitable[Any]], what: str, seconds: float = 15) -> Any:
+async def until(holds: Callable[[], Awaitable[Any]], what: str) -> Any:
     """Wait until it holds and return what it says; fails with ``what``."""
-    deadline = asyncio.get_running_loop().time() + seconds
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     while not (found := await holds()):
-        assert asyncio.get_running_loop().time() < deadline, f"after {seconds:.0f} s still not: {what}"
+        assert asyncio.get_running_loop().time() < deadline, f"after {PATIENCE} s still not: {what}"
         await asyncio.sleep(0.05)
     return found
 
@@ -65,7 +68,7 @@ class Operator:
         """SIGTERM; it has to end in good order."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 assert await self._process.wait() == 0
             self._process = None
 
@@ -110,7 +113,9 @@ async def stand_ins(redis: Redis) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        adopting.cancel()
+        while not adopting.done():  # a client of Redis that is just timing out may swallow it
+            adopting.cancel()
+            await asyncio.wait([adopting], timeout=1)
         await runner.cleanup()
 
 
@@ -207,6 +212,12 @@ class Stage:
         await self.cluster.apply({**self._object("TicketEvent", name), "spec": spec}, "test")
         return name
 
+    async def secret(self, name: str, data: Mapping[str, bytes]) -> None:
+        """Apply a Secret."""
+        manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": self.namespace}}
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        await self.cluster.apply({**manifest, "data": encoded}, "test")
+
     async def annotate(self, name: str, **annotations: str) -> None:
         """Set annotations of an event, by the part after ``tiketi.dev/``."""
         wanted = {f"tiketi.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
@@ -231,22 +242,22 @@ class Stage:
         conditions = (await self.status(name)).get("conditions", [])
         return next((found for found in conditions if found["type"] == kind), {})
 
-    async def until_condition(self, name: str, kind: str, status: str, reason: str = "", seconds: float = 15) -> Any:
+    async def until_condition(self, name: str, kind: str, status: str, reason: str = "") -> Any:
         """Wait for a condition; returns it."""
 
         async def holds() -> Any:
             found = await self.condition(name, kind)
             return found if found.get("status") == status and found.get("reason", "").startswith(reason) else None
 
-        return await until(holds, f"{kind} of {name} is {status} {reason}", seconds)
+        return await until(holds, f"{kind} of {name} is {status} {reason}")
 
-    async def until_phase(self, name: str, phase: str, seconds: float = 15) -> None:
+    async def until_phase(self, name: str, phase: str) -> None:
         """Wait for a phase."""
 
         async def holds() -> bool:
             return bool((await self.status(name)).get("phase") == phase)
 
-        await until(holds, f"the phase of {name} is {phase}", seconds)
+        await until(holds, f"the phase of {name} is {phase}")
 
     async def until_gone(self, name: str) -> None:
         """Wait until the event does not exist any more."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from tests.integration.operator.stage import begin_line, value_of
 from tests.unit.operator.events import make_event, make_policy
 
@@ -12,8 +13,9 @@ from tiketi_local.world import World
 from tiketi_operator.queue_setup import Provisioned, SaleSheets
 from tiketi_operator.sale import compile_sale
 from tiketi_runtime import redis as runtime_redis
-from tiketi_runtime.contracts.identity import event_id
-from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
+from tiketi_runtime.contracts.identity import Line, event_id
+from tiketi_runtime.contracts.presale_codes import CodeBook
+from tiketi_runtime.contracts.redis_keys import DELETED_EVENTS, EVENTS, EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 
 SALE = compile_sale(make_event(), make_policy())
@@ -25,9 +27,8 @@ async def sheets(world: World, redis: Redis, redis_url: str) -> AsyncIterator[Sa
     """Sheets in the module's own database, with no more rights than the operator has."""
     await redis.flushdb()
     database = redis_url.rpartition("/")[2]
-    client = runtime_redis.connect(f"{world.redis_url('operator').rpartition('/')[0]}/{database}")
-    yield SaleSheets(client)
-    await client.aclose()
+    async with runtime_redis.connect(f"{world.redis_url('operator').rpartition('/')[0]}/{database}") as client:
+        yield SaleSheets(client)
 
 
 async def test_a_sheet_is_stored_whole_under_the_time_it_was_written(sheets: SaleSheets, redis: Redis) -> None:
@@ -37,6 +38,27 @@ async def test_a_sheet_is_stored_whole_under_the_time_it_was_written(sheets: Sal
     assert SaleSheet.model_validate_json(await value_of(redis, KEYS.sheet)).content() == SALE
     assert int(await value_of(redis, KEYS.sheet_version)) == stored.version
     assert await redis.smembers(EVENTS) == {SALE.event.encode()}
+
+
+async def test_codes_are_stored_whole_and_written_again_only_when_they_change(sheets: SaleSheets, redis: Redis) -> None:
+    key = KEYS.line(Line("fans")).codes
+    first, second = (CodeBook.of(SALE.event, Line("fans"), codes) for codes in (["RED-BALLOON"], ["BLUE-BALLOON"]))
+    await sheets.provision(SALE, {Line("fans"): first})
+    assert await value_of(redis, key) == first.to_bytes()
+    await redis.expire(key, 1000)  # a key that is written again loses its end
+    await sheets.provision(SALE, {Line("fans"): first})
+    assert await redis.ttl(key) > 0
+    await sheets.provision(SALE, {Line("fans"): second})
+    assert await value_of(redis, key) == second.to_bytes()
+
+
+async def test_codes_are_there_before_the_sheet_that_names_them(sheets: SaleSheets, redis: Redis) -> None:
+    book = CodeBook.of(SALE.event, Line("fans"), ["RED-BALLOON"])
+    await redis.set(KEYS.sheet_version, "no number")  # the sheet cannot be written
+    with pytest.raises(RedisError):
+        await sheets.provision(SALE, {Line("fans"): book})
+    assert await value_of(redis, KEYS.line(Line("fans")).codes) == book.to_bytes()
+    assert not await redis.exists(KEYS.sheet)
 
 
 async def test_the_same_sheet_keeps_its_version(sheets: SaleSheets) -> None:
@@ -116,6 +138,17 @@ async def test_a_sweep_takes_every_key_of_the_event_and_no_other(sheets: SaleShe
     await redis.mset({f"{KEYS.prefix}line:public:{number}": 1 for number in range(1200)})
     await redis.set(other.sheet, "{}")
     assert await sheets.sweep(SALE.event) == 1202
-    assert {key async for key in redis.scan_iter()} == {EVENTS.encode(), other.sheet.encode()}
+    assert {key async for key in redis.scan_iter()} == {EVENTS.encode(), DELETED_EVENTS.encode(), other.sheet.encode()}
     assert await redis.smembers(EVENTS) == {other.event.encode()}
     assert await sheets.sweep(SALE.event) == 0
+
+
+async def test_a_deletion_is_noted_up_to_its_sheet_until_the_object_is_made_again(
+    sheets: SaleSheets, redis: Redis
+) -> None:
+    deleted = await sheets.provision(SALE)
+    await sheets.sweep(SALE.event)
+    assert int(await redis.hget(DELETED_EVENTS, SALE.event) or 0) >= deleted.version
+    again = await sheets.provision(SALE)
+    assert again.version > deleted.version
+    assert await redis.hget(DELETED_EVENTS, SALE.event) is None

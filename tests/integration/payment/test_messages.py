@@ -9,7 +9,7 @@ import aio_pika
 import asyncpg
 import pytest
 from tests.integration.payment.conftest import MakeSettings
-from tests.integration.payment.shop import REFUSED_CARD, Placed, Shop, placed, until
+from tests.integration.payment.shop import LOST_ANSWER_CARD, REFUSED_CARD, Placed, Shop, placed, until
 from tests.integration.serving import serve_app
 
 from tiketi_runtime.contracts.messages import (
@@ -160,6 +160,22 @@ async def test_settled_and_refused_are_told_once_each(shop: Shop, tap: Tap) -> N
     assert refused.code == "REJECT_CARD_PAYMENT"
     assert isinstance(settled, PaymentSettled)
     assert (settled.outcome, settled.amount, settled.payment_key) == (outcome, order.amount, redirect["paymentKey"])
+    for message in (refused, settled):
+        assert message.took_ms is not None
+        assert not message.is_fault
+
+
+async def test_a_payment_whose_answer_was_lost_is_told_as_a_fault(shop: Shop, tap: Tap) -> None:
+    order = placed()
+    await shop.confirm(order, await shop.authenticated(order, LOST_ANSWER_CARD))
+
+    async def arrived() -> bool:
+        return bool(tap.of(order))
+
+    await until(arrived)
+    (settled,) = tap.of(order)
+    assert isinstance(settled, PaymentSettled)
+    assert (settled.took_ms, settled.is_fault) == (None, True)
 
 
 async def test_payments_go_on_without_a_broker(shop: Shop, settings: MakeSettings) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from redis.asyncio import Redis
+from tests.sale_sheets import sale_sheet
 
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, OrderId, SeatId
 from tiketi_runtime.contracts.messages import OrderClosed, OrderPlaced, PaymentRefused, PaymentSettled, TicketsIssued
@@ -21,32 +22,12 @@ def sheet_of(event: EventId, *, uid: str = "u-1") -> SaleSheet:
     """A sale of 100 standing places with a presale, open now."""
     now = datetime.now(UTC)
     hours = {"opensAt": now, "closesAt": now + timedelta(days=1), "sections": ["ST"]}
-    return SaleSheet.model_validate(
-        {
-            "event": event,
-            "uid": uid,
-            "version": 1,
-            "generation": 1,
-            "title": "First Sale",
-            "venue": {"name": "Blue Hall", "timeZone": "Asia/Seoul"},
-            "startsAt": now + timedelta(days=60),
-            "currency": "KRW",
-            "armAt": now,
-            "opensAt": now,
-            "closesAt": now + timedelta(days=1),
-            "maxTicketsPerBuyer": 4,
-            "holdDuration": timedelta(minutes=10),
-            "lines": [{"name": PUBLIC, **hours}, {"name": FAN_CLUB, **hours}],
-            "sections": [{"name": "ST", "price": PRICE, "capacity": CAPACITY}],
-            "queue": {
-                "method": "fifo",
-                "totalActiveUsers": 200,
-                "newUsersPerMinute": 3000,
-                "sessionDuration": timedelta(minutes=10),
-                "ghostTimeout": timedelta(seconds=15),
-                "claimWindow": timedelta(seconds=30),
-            },
-        }
+    return sale_sheet(
+        event,
+        now,
+        uid=uid,
+        lines=[{"name": PUBLIC, **hours}, {"name": FAN_CLUB, **hours}],
+        sections=[{"name": "ST", "price": PRICE, "capacity": CAPACITY}],
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,13 +11,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tiketi_runtime.contracts.identity import BuyerId
 from tiketi_runtime.errors import InvalidToken
 from tiketi_runtime.security import Mac, TokenSigner, TokenVerifier, identity_from_claims
-from tiketi_services.auth.domain import Account, Email, RoleGrant, SessionId
-from tiketi_services.auth.tokens import ACCESS, ISSUER, Tokens, Turn
+from tiketi_services.auth.domain import (
+    Account,
+    Email,
+    RoleGrant,
+    SessionId,
+    VerificationExpired,
+    VerificationNotValid,
+)
+from tiketi_services.auth.tokens import ACCESS, ISSUER, Tokens, Turn, VerificationTokens
 
 KEY = Ed25519PrivateKey.generate()
 SIGNER = TokenSigner(KEY, ISSUER)
 TOKENS = Tokens(SIGNER, timedelta(minutes=15))
-ANNA = Account(BuyerId("a-1"), Email("anna@example.com"), "Anna", "hash", (RoleGrant("gate", "arena"),))
+REGISTERED = datetime(2026, 11, 1, 9, 0, 0, 999_999, UTC)
+ANNA = Account(
+    BuyerId("a-1"), Email("anna@example.com"), "Anna", "hash", REGISTERED, grants=(RoleGrant("gate", "arena"),)
+)
 TURN = Turn(SessionId("s-1"), 3)
 PAIR = TOKENS.pair(ANNA, TURN)
 
@@ -38,7 +49,18 @@ async def test_the_access_token_says_who_and_which_session_and_which_roles() -> 
 
 async def test_the_access_token_holds_no_address_and_no_hash() -> None:
     claims = await TokenVerifier.of(SIGNER.jwks()).verify(PAIR.access, ACCESS, ISSUER)
-    assert set(claims) == {"sub", "sid", "name", "roles", "iss", "aud", "iat", "exp"}
+    shown = {"sub", "sid", "name", "email_verified", "registered_at", "roles"}
+    assert set(claims) == {*shown, "iss", "aud", "iat", "exp"}
+
+
+@pytest.mark.parametrize("is_verified", [False, True])
+async def test_the_access_token_says_since_when_there_is_the_account_and_whether_its_address_is_verified(
+    is_verified: bool,
+) -> None:
+    pair = TOKENS.pair(replace(ANNA, is_verified=is_verified), TURN)
+    claims = await TokenVerifier.of(SIGNER.jwks()).verify(pair.access, ACCESS, ISSUER)
+    assert claims["email_verified"] is is_verified
+    assert claims["registered_at"] == 1_793_523_600
 
 
 def test_a_refresh_token_is_read_back() -> None:
@@ -71,3 +93,38 @@ def test_a_refresh_token_of_another_make_is_refused(token: str) -> None:
 async def test_a_refresh_token_is_no_access_token() -> None:
     with pytest.raises(InvalidToken):
         await TokenVerifier.of(SIGNER.jwks()).verify(PAIR.refresh, ACCESS, ISSUER)
+
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+VERIFICATIONS = VerificationTokens(SIGNER, DAY)
+LINK = VERIFICATIONS.seal(ANNA.id, ANNA.email, NOW)
+
+
+def test_a_link_says_whose_address_it_verifies_until_it_is_too_old() -> None:
+    assert VERIFICATIONS.read(LINK, NOW) == (ANNA.id, ANNA.email)
+    assert VERIFICATIONS.read(LINK, NOW + DAY) == (ANNA.id, ANNA.email)
+    with pytest.raises(VerificationExpired):
+        VERIFICATIONS.read(LINK, NOW + DAY + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "-",
+        LINK[:-1],
+        f"{LINK}A",
+        PAIR.access,
+        PAIR.refresh,
+        VerificationTokens(TokenSigner(Ed25519PrivateKey.generate(), ISSUER), DAY).seal(ANNA.id, ANNA.email, NOW),
+    ],
+)
+def test_a_link_of_another_make_is_refused(token: str) -> None:
+    with pytest.raises(VerificationNotValid):
+        VERIFICATIONS.read(token, NOW)
+
+
+def test_a_link_is_no_token_of_a_session() -> None:
+    with pytest.raises(InvalidToken):
+        TOKENS.read_refresh(LINK)

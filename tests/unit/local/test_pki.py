@@ -31,13 +31,15 @@ def test_an_authority_is_made_once(tmp_path: Path) -> None:
 
 
 def test_keys_are_private_made_once_and_can_be_read(tmp_path: Path) -> None:
-    signing, mac = tmp_path / "auth.pem", tmp_path / "queue.json"
+    signing, mac, word = tmp_path / "auth.pem", tmp_path / "queue.json", tmp_path / "draw.key"
     for _ in range(2):
         pki.write_signing_key(signing)
         pki.write_mac_keys(mac)
-        before = (signing.read_bytes(), mac.read_bytes())
-    assert before == (signing.read_bytes(), mac.read_bytes())
-    assert signing.stat().st_mode & 0o077 == mac.stat().st_mode & 0o077 == 0
+        pki.write_random_word(word)
+        before = (signing.read_bytes(), mac.read_bytes(), word.read_bytes())
+    assert before == (signing.read_bytes(), mac.read_bytes(), word.read_bytes())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (signing, mac, word))
+    assert len(word.read_bytes()) == 64
     load_pem_private_key(signing.read_bytes(), password=None)
     keys = json.loads(mac.read_text(encoding="utf-8"))
     assert keys["current"] in keys["keys"]

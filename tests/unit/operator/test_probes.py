@@ -19,10 +19,14 @@ from tiketi_operator.queue_setup import Provisioned
 from tiketi_operator.sale import compile_sale
 from tiketi_operator.status import FALSE, TRUE, UNKNOWN, Fact
 from tiketi_runtime.contracts.sale_sheet import RateLimit, RateLimits
+from tiketi_runtime.contracts.ticket_event_status import Draw, DrawTrust
 
 EVENT = make_event()
 ADOPTED = Fact(TRUE, "Adopted", "")
 SERVED = Provisioned(version=1_700_000_000_000, adopted=1_700_000_000_000, is_begun_here=True, now=OPENS)
+SALE = compile_sale(EVENT, make_policy())
+DRAWN_SALE = compile_sale(EVENT, make_policy(queueingMethod="lottery", prequeue={}))
+DRAW = Draw(line="public", commitment="ab" * 32, draw_at=OPENS - timedelta(seconds=30), trust=DrawTrust.OPERATOR)
 LIMITS = RateLimits(per_buyer=RateLimit(requests=60, per=timedelta(seconds=10)))
 
 
@@ -31,21 +35,42 @@ def planned(now: datetime = OPENS, observed: Observed | None = None) -> Plan:
 
 
 def test_the_queue_is_ready_when_the_services_have_this_version() -> None:
-    assert queue_fact(SERVED).status is TRUE
-    assert queue_fact(replace(SERVED, adopted=1_600_000_000_000)).status is FALSE
+    assert queue_fact(SERVED, SALE).status is TRUE
+    assert queue_fact(replace(SERVED, adopted=1_600_000_000_000), SALE).status is FALSE
     assert SERVED.since == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("adopted", [1_600_000_000_000, 1_700_000_000_000])
 def test_a_line_that_redis_lost_is_not_ready_whatever_version_is_served(adopted: int) -> None:
-    fact = queue_fact(replace(SERVED, adopted=adopted, is_begun_here=False))
+    fact = queue_fact(replace(SERVED, adopted=adopted, is_begun_here=False), SALE)
     assert (fact.status, fact.reason, fact.settles) == (FALSE, "Recovering", False)
     assert "503" in fact.message
-    assert "delete the event and apply it again" in fact.message
+    assert "keeps every place" in fact.message
 
 
 def test_a_line_that_was_never_begun_is_not_lost() -> None:
-    assert queue_fact(replace(SERVED, adopted=0, is_begun_here=False)).reason == "NotAdopted"
+    assert queue_fact(replace(SERVED, adopted=0, is_begun_here=False), SALE).reason == "NotAdopted"
+
+
+def test_a_line_to_be_drawn_is_not_ready_before_its_commitment_is_public() -> None:
+    served = replace(SERVED, now=OPENS - timedelta(hours=1))
+    fact = queue_fact(served, DRAWN_SALE)
+    assert (fact.status, fact.reason, fact.settles) == (FALSE, "DrawNotCommitted", True)
+    assert "public" in fact.message
+    assert queue_fact(served, DRAWN_SALE, [DRAW]).status is TRUE
+
+
+@pytest.mark.parametrize(
+    ("now", "drawn_at", "reason"),
+    [
+        (OPENS - timedelta(seconds=1), None, "Adopted"),
+        (OPENS, None, "NotDrawn"),
+        (OPENS, OPENS - timedelta(seconds=20), "Adopted"),
+    ],
+)
+def test_a_line_that_opens_without_its_draw_is_told_of(now: datetime, drawn_at: datetime | None, reason: str) -> None:
+    draw = DRAW.model_copy(update={"drawn_at": drawn_at})
+    assert queue_fact(replace(SERVED, now=now), DRAWN_SALE, [draw]).reason == reason
 
 
 @pytest.mark.parametrize(

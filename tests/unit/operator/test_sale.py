@@ -6,16 +6,22 @@ from typing import Any
 import pytest
 from tests.unit.operator.events import CLOSES, OPENS, make_event, make_policy
 
-from tiketi_operator.sale import Unsellable, check_sale, compile_sale, opened_before_creation
-from tiketi_runtime.contracts.identity import PUBLIC
-from tiketi_runtime.contracts.sale_sheet import SaleContent
+from tiketi_operator.sale import Unsellable, check_draws, check_sale, compile_sale, opened_before_creation
+from tiketi_runtime.contracts.beacon import DEFAULT, QUICKNET, known_chains, round_after
+from tiketi_runtime.contracts.identity import PUBLIC, Line
+from tiketi_runtime.contracts.presale_codes import CodeBook
+from tiketi_runtime.contracts.sale_sheet import AdaptiveSheet, BeaconSheet, CodesSheet, CodeUse, SaleContent
 
-PRESALE = {
+PRESALE: dict[str, Any] = {
     "name": "fan-club",
     "opensAt": OPENS - timedelta(days=1),
     "closesAt": OPENS - timedelta(hours=20),
     "sections": ["B"],
 }
+CHAINS = known_chains()
+FANS = Line(PRESALE["name"])
+WITH_CODES = {**PRESALE, "codesSecretRef": {"name": "fan-codes"}}
+OTHER_PRESALE = {**PRESALE, "name": "sponsors"}
 
 
 @pytest.mark.parametrize(
@@ -102,17 +108,103 @@ def test_a_start_before_the_object_existed_is_noticed() -> None:
     assert not opened_before_creation(make_event())
 
 
+def test_pace_and_work_reach_the_sheet() -> None:
+    adaptive = {"p95LatencyMs": 250, "errorRate": 3, "floorPerMinute": 90}
+    queue = compile_sale(make_event(), make_policy(adaptive=adaptive, proofOfWork={"maxBits": 20})).queue
+    assert queue.adaptive == AdaptiveSheet(p95_latency=timedelta(milliseconds=250), error_rate=3, floor_per_minute=90)
+    assert queue.max_proof_bits == 20
+    plain = compile_sale(make_event(), make_policy()).queue
+    assert (plain.adaptive, plain.max_proof_bits) == (None, 18)
+
+
+# --- Presale codes
+
+
+def test_a_presale_with_codes_names_how_many_which_and_how_often_they_count() -> None:
+    event = make_event(sale={"presales": [{**WITH_CODES, "codeUse": "PerAccount"}, OTHER_PRESALE]})
+    book = CodeBook.of(event.id, FANS, ["RED-BALLOON", "BLUE-BALLOON"])
+    fans, other, public = compile_sale(event, make_policy(), {FANS: book}).lines
+    assert fans.codes == CodesSheet(use=CodeUse.PER_ACCOUNT, count=2, version=book.version)
+    assert (other.codes, public.codes) == (None, None)
+
+
+def test_a_presale_whose_codes_are_gone_lets_nobody_in_rather_than_everybody() -> None:
+    sale = compile_sale(make_event(sale={"presales": [WITH_CODES]}), make_policy())
+    assert sale.lines[0].codes == CodesSheet(use=CodeUse.ONCE, count=0, version="")
+
+
+# --- Draws
+
+
 @pytest.mark.parametrize(
-    ("sale", "policy", "reason", "field"),
+    ("policy", "draws"),
     [
-        ({"presales": [{**PRESALE, "codesSecretRef": {"name": "codes"}}]}, {}, "PresaleCodesNotSupported", "fan-club"),
-        ({}, {"queueingMethod": "lottery", "prequeue": {}}, "LotteryNotSupported", "queueingMethod"),
-        ({}, {"prequeue": {"shuffleAtEventStart": True}}, "LotteryNotSupported", "shuffleAtEventStart"),
+        ({}, [None, None]),
+        ({"prequeue": {}}, [None, None]),
+        ({"prequeue": {"shuffleAtEventStart": True}}, [None, OPENS - timedelta(seconds=30)]),
+        (
+            {"queueingMethod": "lottery", "prequeue": {}, "lottery": {"drawBefore": "2m"}},
+            [OPENS - timedelta(days=1, minutes=2), OPENS - timedelta(minutes=2)],
+        ),
     ],
 )
-def test_what_this_version_cannot_do_is_refused_instead_of_left_out(
-    sale: dict[str, Any], policy: dict[str, Any], reason: str, field: str
+def test_a_lottery_draws_every_line_and_a_shuffle_the_public_one(
+    policy: dict[str, Any], draws: list[datetime | None]
 ) -> None:
-    with pytest.raises(Unsellable, match=field) as refused:
-        check_sale(make_event(sale=sale), make_policy(**policy))
-    assert refused.value.reason == reason
+    sale = compile_sale(make_event(sale={"presales": [PRESALE]}), make_policy(**policy))
+    assert [line.draw_at for line in sale.lines] == draws
+    check_draws(sale, make_policy(**policy), CHAINS)
+
+
+def test_a_beacon_goes_into_the_draw_of_the_public_line_alone() -> None:
+    beacon = BeaconSheet(chain=QUICKNET.hash, round=7)
+    named = {"lottery": {"beacon": beacon.model_dump()}, "prequeue": {}}
+    assert compile_sale(make_event(), make_policy(**named)).lines[-1].beacon is None
+    event = make_event(sale={"presales": [PRESALE]})
+    presale, public = compile_sale(event, make_policy(queueingMethod="lottery", **named)).lines
+    assert presale.draw_at is not None
+    assert (presale.beacon, public.beacon) == (None, beacon)
+
+
+def test_a_draw_before_anybody_can_enter_is_refused() -> None:
+    event = make_event(sale={"presales": [PRESALE]}, capacity={"prewarmLeadTime": "30s"})
+    policy = make_policy(queueingMethod="lottery", prequeue={})
+    with pytest.raises(Unsellable) as refused:
+        check_draws(compile_sale(event, policy), policy, CHAINS)
+    assert refused.value.reason == "DrawBeforeEntries"
+    for part in ("fan-club", "spec.lottery.drawBefore", "spec.capacity.prewarmLeadTime"):
+        assert part in refused.value.message
+    longer = make_event(sale={"presales": [PRESALE]}, capacity={"prewarmLeadTime": "31s"})
+    check_draws(compile_sale(longer, policy), policy, CHAINS)
+
+
+def check_beacon(chain: str, number: int, draw_before: str = "30s") -> None:
+    lottery = {"drawBefore": draw_before, "beacon": {"chain": chain, "round": number}}
+    policy = make_policy(queueingMethod="lottery", prequeue={}, lottery=lottery)
+    check_draws(compile_sale(make_event(), policy), policy, CHAINS)
+
+
+def test_a_round_has_to_be_published_between_the_draw_and_the_opening() -> None:
+    first = round_after(QUICKNET, OPENS - timedelta(seconds=30))
+    last = round_after(QUICKNET, OPENS - timedelta(microseconds=1)) - 1
+    assert last - first >= 8
+    for number in range(first, last + 1):
+        check_beacon(QUICKNET.hash, number)
+    for number in (1, first - 1, last + 1, 10**12):
+        with pytest.raises(Unsellable) as refused:
+            check_beacon(QUICKNET.hash, number)
+        assert refused.value.reason == "BeaconRoundMisplaced"
+        assert f"Rounds {first} to {last} are." in refused.value.message
+        assert "spec.lottery.beacon.round" in refused.value.message
+
+
+def test_a_chain_too_slow_for_the_draw_says_what_to_lengthen() -> None:
+    with pytest.raises(Unsellable, match=r"No round of this chain is: lengthen spec\.lottery\.drawBefore"):
+        check_beacon(DEFAULT.hash, round_after(DEFAULT, OPENS), draw_before="5s")
+
+
+def test_a_chain_that_nobody_can_verify_is_refused_with_those_that_can() -> None:
+    with pytest.raises(Unsellable) as refused:
+        check_beacon("0" * 64, 1)
+    assert refused.value.reason == "BeaconChainUnknown"
+    assert QUICKNET.hash in refused.value.message

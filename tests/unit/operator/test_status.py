@@ -19,15 +19,21 @@ from tiketi_operator.status import (
     is_settled,
     is_written,
     notices,
+    published,
     unknown,
     utc_text,
 )
 from tiketi_runtime.contracts.phase import phase_at
 from tiketi_runtime.contracts.ticket_event import TicketEvent
-from tiketi_runtime.contracts.ticket_event_status import Condition, TicketEventStatus
+from tiketi_runtime.contracts.ticket_event_status import Condition, Draw, DrawTrust, TicketEventStatus
 
 EVENT = make_event(capacity={"lane": "Shared"}, generation=3)
 SALE = compile_sale(EVENT, make_policy())
+LOTTERY = compile_sale(EVENT, make_policy(queueingMethod="lottery", prequeue={}))
+PROMISED = Draw(line="public", commitment="ab" * 32, draw_at=OPENS - timedelta(seconds=30), trust=DrawTrust.OPERATOR)
+HELD = PROMISED.model_copy(
+    update={"entries": 7, "root": "cd" * 32, "secret": "01" * 32, "drawn_at": OPENS - timedelta(seconds=29)}
+)
 FINE = Fact(TRUE, "Fine", "It is so.")
 GOOD = Facts(FINE, FINE, FINE, FINE, replicas=2)
 BAD = Fact(FALSE, "Broken", "It is not so. Mend it.")
@@ -161,7 +167,7 @@ def test_a_status_that_is_there_already_is_not_written_again() -> None:
 def test_the_operator_never_writes_what_is_stats() -> None:
     event = make_event(status={"sales": {"sold": 3}})
     written = document(status_of(GOOD, SCHEDULED, event=event))
-    assert set(written) == {"phase", "observedGeneration", "conditions", "timeline", "replicas"}
+    assert set(written) == {"phase", "observedGeneration", "conditions", "timeline", "draws", "replicas"}
 
 
 def test_the_timeline_is_in_utc_without_what_does_not_happen() -> None:
@@ -182,6 +188,53 @@ def test_people_are_told_of_each_turn_and_of_nothing_else() -> None:
     assert {(notice.reason, notice.is_warning) for notice in broken} == {("Broken", True)}
     opened = notices(first, status_of(GOOD, DURING))
     assert [notice.message for notice in opened if notice.reason == "OnSale"] == ["The sale is OnSale, was Scheduled."]
+
+
+def test_a_draw_is_told_of_when_it_is_promised_and_when_it_is_held() -> None:
+    nothing, promised, held = (status_of(replace(GOOD, draws=draws), SCHEDULED) for draws in ((), (PROMISED,), (HELD,)))
+    [commitment] = notices(nothing, promised)
+    assert (commitment.reason, PROMISED.commitment in commitment.message) == ("DrawCommitted", True)
+    [drawn] = notices(promised, held)
+    assert (drawn.reason, "7 entries" in drawn.message, "cd" * 32 in drawn.message) == ("Drawn", True, True)
+    assert notices(held, held) == []
+    assert [notice.reason for notice in notices(nothing, held)] == ["DrawCommitted", "Drawn"]
+
+
+def test_a_commitment_that_changed_is_a_warning() -> None:
+    other = PROMISED.model_copy(update={"commitment": "ef" * 32})
+    before, after = (status_of(replace(GOOD, draws=(draw,)), SCHEDULED) for draw in (PROMISED, other))
+    [warning] = notices(before, after)
+    assert (warning.reason, warning.is_warning) == ("CommitmentChanged", True)
+    assert "ef" * 32 in warning.message
+    assert PROMISED.commitment in warning.message
+
+
+def test_what_was_published_of_a_draw_is_not_taken_back() -> None:
+    assert published(LOTTERY, {"public": HELD}, [PROMISED]) == (HELD,)
+    assert published(LOTTERY, {}, [PROMISED]) == (PROMISED,)
+    assert published(LOTTERY, {}, [HELD]) == (HELD,)
+
+
+def test_a_draw_that_will_not_be_held_is_not_promised_any_more() -> None:
+    assert published(SALE, {"public": PROMISED}, [PROMISED]) == ()
+    assert published(SALE, {}, [HELD]) == (HELD,)
+
+
+def test_a_draw_is_shown_as_it_is_stored() -> None:
+    status = status_of(replace(GOOD, draws=(HELD,)), SCHEDULED)
+    [written] = document(status)["draws"]
+    assert written == {
+        "line": "public",
+        "commitment": "ab" * 32,
+        "drawAt": "2027-03-01T10:59:30Z",
+        "entries": 7,
+        "root": "cd" * 32,
+        "secret": "01" * 32,
+        "trust": "Operator",
+        "drawnAt": "2027-03-01T10:59:31Z",
+    }
+    event = make_event(status={"draws": [written]})
+    assert event.status.draws == (HELD,)
 
 
 def test_only_an_event_that_waits_for_services_is_looked_at_more_often() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -16,6 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tiketi_runtime.errors import InvalidToken, Unavailable
 from tiketi_runtime.security import TokenSigner, TokenVerifier, identity_from_claims
@@ -23,7 +26,7 @@ from tiketi_runtime.security import TokenSigner, TokenVerifier, identity_from_cl
 TYP, ISSUER, MINUTE = "at+jwt", "tiketi-auth", timedelta(minutes=1)
 KEY = Ed25519PrivateKey.generate()
 SIGNER = TokenSigner(KEY, ISSUER)
-CLAIMS = {"sub": "anna", "iss": ISSUER, "aud": "tiketi", "iat": int(time.time()), "exp": int(time.time()) + 60}
+CLAIMS = {"sub": "anna", "iss": ISSUER, "aud": "tiketi", "iat": int(time.time()), "exp": int(time.time()) + 3600}
 HEADER = {"typ": TYP, "alg": "EdDSA", "kid": SIGNER.kid}
 
 
@@ -101,8 +104,8 @@ FORGERIES = {
     "no expiry": _forged(HEADER, {k: v for k, v in CLAIMS.items() if k != "exp"}),
     "expiry as text": _forged(HEADER, {**CLAIMS, "exp": "never"}),
     "expiry without end": _forged(HEADER, {**CLAIMS, "exp": float("inf")}),
-    "issued in the future": _forged(HEADER, {**CLAIMS, "iat": int(time.time()) + 60}),
-    "not valid yet": _forged(HEADER, {**CLAIMS, "nbf": int(time.time()) + 60}),
+    "issued in the future": _forged(HEADER, {**CLAIMS, "iat": int(time.time()) + 3600}),
+    "not valid yet": _forged(HEADER, {**CLAIMS, "nbf": int(time.time()) + 3600}),
     "claims that are a list": _forged(HEADER, [CLAIMS]),
     "another payload": f"{_HEAD}.{_b64(json.dumps({**CLAIMS, 'sub': 'eve'}).encode())}.{_SIGNATURE}",
     "half a signature": f"{_HEAD}.{_BODY}.{_SIGNATURE[:40]}",
@@ -147,6 +150,100 @@ async def test_known_keys_outlive_their_issuer(verifier: TokenVerifier, tmp_path
     await verifier.verify(_GOOD, TYP, ISSUER)
     with pytest.raises(InvalidToken):
         await verifier.verify(_forged({**HEADER, "kid": "other"}), TYP, ISSUER)
+
+
+async def test_a_token_seen_before_is_not_verified_again_but_expires_all_the_same(
+    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = SIGNER.sign(TYP, {"sub": "anna"}, MINUTE)
+    claims = await verifier.verify(token, TYP, ISSUER)
+    monkeypatch.setattr(verifier, "_check", None)  # nothing is verified from here on
+    assert await verifier.verify(token, TYP, ISSUER) == claims
+    monkeypatch.undo()
+    ended = claims["exp"] + 5  # the leeway
+    monkeypatch.setattr("time.time", lambda: ended - 0.5)
+    assert await verifier.verify(token, TYP, ISSUER) == claims
+    monkeypatch.setattr("time.time", lambda: ended)
+    with pytest.raises(InvalidToken, match="expired"):
+        await verifier.verify(token, TYP, ISSUER)
+
+
+async def test_a_token_seen_before_is_still_none_of_another_type_or_issuer(verifier: TokenVerifier) -> None:
+    await verifier.verify(_GOOD, TYP, ISSUER)
+    for typ, issuer in (("payment-intent+jwt", ISSUER), (TYP, "tiketi-payment")):
+        with pytest.raises(InvalidToken):
+            await verifier.verify(_GOOD, typ, issuer)
+
+
+async def test_what_one_caller_does_to_the_claims_does_not_reach_the_next(verifier: TokenVerifier) -> None:
+    (await verifier.verify(_GOOD, TYP, ISSUER))["sub"] = "eve"
+    assert (await verifier.verify(_GOOD, TYP, ISSUER))["sub"] == "anna"
+
+
+async def test_a_token_of_a_key_that_was_withdrawn_is_refused_though_it_was_seen(
+    verifier: TokenVerifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await verifier.verify(_GOOD, TYP, ISSUER)
+    successor = TokenSigner(Ed25519PrivateKey.generate(), ISSUER)
+    _publish(tmp_path, successor)
+    later = time.monotonic() + 6
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    await verifier.verify(successor.sign(TYP, {"sub": "boris"}, MINUTE), TYP, ISSUER)
+    with pytest.raises(InvalidToken):
+        await verifier.verify(_GOOD, TYP, ISSUER)
+
+
+async def test_only_so_many_tokens_are_remembered_and_the_least_used_go_first(
+    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiketi_runtime.security.MOST_TOKENS", 2)
+    anna, boris, carla = (SIGNER.sign(TYP, {"sub": name}, MINUTE) for name in ("anna", "boris", "carla"))
+    for token in (anna, boris, anna, carla):
+        await verifier.verify(token, TYP, ISSUER)
+    monkeypatch.setattr(verifier, "_check", None)
+    for token in (anna, carla):
+        await verifier.verify(token, TYP, ISSUER)
+    with pytest.raises(TypeError):  # verified again, which cannot be any more
+        await verifier.verify(boris, TYP, ISSUER)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([ISSUER, "tiketi", "other", [], ["tiketi"], ["other", "tiketi"], [1], {}]),
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.integers(int(time.time()) - 20, int(time.time()) + 20),
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from(["iss", "aud", "exp", "iat", "nbf"]), VALUES, max_size=3))
+def test_nothing_is_taken_that_the_library_everybody_uses_refuses(changes: dict[str, Any]) -> None:
+    """PyJWT is the judge of what the claims mean; we may be stricter."""
+    token = _forged(HEADER, {**CLAIMS, **changes})
+    try:
+        asyncio.run(TokenVerifier.of(SIGNER.jwks()).verify(token, TYP, ISSUER))
+    except InvalidToken:
+        return
+    jwt.decode(
+        token,
+        jwt.PyJWK(SIGNER.jwks()["keys"][0]),
+        algorithms=["EdDSA"],
+        audience="tiketi",
+        issuer=ISSUER,
+        leeway=6,  # a second of ours may have passed in between
+        options={"require": ["exp", "iat", "iss", "aud"]},
+    )
+
+
+@given(place=st.integers(0, len(_GOOD) - 1), sign=st.sampled_from("AZaz09-_.=+/ "))
+def test_no_character_of_a_token_can_be_changed(place: int, sign: str) -> None:
+    """But for the last of the signature, of which four bits mean nothing."""
+    changed = _GOOD[:place] + sign + _GOOD[place + 1 :]
+    if changed == _GOOD or place == len(_GOOD) - 1:
+        return
+    with pytest.raises(InvalidToken):
+        asyncio.run(TokenVerifier.of(SIGNER.jwks()).verify(changed, TYP, ISSUER))
 
 
 async def test_a_stranger_cannot_make_us_ask_the_issuer_again_and_again(

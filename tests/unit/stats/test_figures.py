@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.sale_sheets import sale_sheet
 
 from tiketi_runtime.contracts.identity import BuyerId, OrderId, SeatId, event_id
 from tiketi_runtime.contracts.messages import OrderClosed, OrderPlaced, PaymentRefused, PaymentSettled, TicketsIssued
@@ -23,33 +24,7 @@ def seconds(number: float) -> timedelta:
 
 
 def sheet_of(capacity: int) -> SaleSheet:
-    return SaleSheet.model_validate(
-        {
-            "event": EVENT,
-            "uid": "u-1",
-            "version": 1,
-            "generation": 1,
-            "title": "First Sale",
-            "venue": {"name": "Blue Hall", "timeZone": "Asia/Seoul"},
-            "startsAt": NOW + timedelta(days=60),
-            "currency": "KRW",
-            "armAt": NOW - timedelta(minutes=15),
-            "opensAt": NOW,
-            "closesAt": NOW + timedelta(days=1),
-            "maxTicketsPerBuyer": 4,
-            "holdDuration": timedelta(minutes=10),
-            "lines": [],
-            "sections": [{"name": "ST", "price": 99_000, "capacity": capacity}],
-            "queue": {
-                "method": "fifo",
-                "totalActiveUsers": 200,
-                "newUsersPerMinute": 3000,
-                "sessionDuration": timedelta(minutes=10),
-                "ghostTimeout": timedelta(seconds=15),
-                "claimWindow": timedelta(seconds=30),
-            },
-        }
-    )
+    return sale_sheet(EVENT, NOW, sections=[{"name": "ST", "price": 99_000, "capacity": capacity}], lines=[])
 
 
 def reading(*, held: frozenset[SeatId] = frozenset(), capacity: int = 10) -> Reading:

@@ -14,6 +14,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, Line, OrderId, SeatId
+from tiketi_runtime.contracts.messages import parse_message
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
 from tiketi_runtime.contracts.sale_sheet import LineSheet, QueueingMethod, QueueSheet, SaleSheet, VenueSheet
 from tiketi_runtime.contracts.seating import Section
@@ -22,6 +23,7 @@ from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.orders import usecases
 from tiketi_services.ticket.orders.domain import Hold, Order, Outcome
+from tiketi_services.ticket.orders.sweeper import Sweeper
 from tiketi_services.ticket.orders.usecases import BoxOffice
 from tiketi_services.ticket.queue.domain import Admission
 
@@ -194,3 +196,14 @@ async def all_at_once(*work: Awaitable[Any]) -> list[Any]:
 def kinds(results: Sequence[Any]) -> list[str]:
     """Names of the types, sorted: who won and who lost."""
     return sorted(type(result).__name__ for result in results)
+
+
+def sweeper(stage: Stage, retry: timedelta) -> Sweeper:
+    """What the shared service does in the background; payment is asked again after ``retry``."""
+    return Sweeper(stage.office, retry)
+
+
+async def messages_of(stage: Stage, key: str) -> list[object]:
+    """Messages of the outbox, as another service reads them."""
+    rows = await stage.pool.fetch("SELECT body::text FROM outbox WHERE key = $1 ORDER BY created_at", key)
+    return [parse_message(row["body"].encode()) for row in rows]

@@ -24,6 +24,7 @@ from tests.integration.ticket.orders.box_office import (
     kinds,
 )
 
+from tiketi_runtime import redis
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, SeatId
 from tiketi_runtime.contracts.sale_sheet import Admission
 from tiketi_services.ticket.orders import usecases
@@ -106,14 +107,14 @@ async def test_a_buyer_who_holds_from_many_tabs_at_once_stays_within_the_limit(s
 
 
 async def test_an_order_being_placed_as_its_hold_runs_out_still_counts_toward_the_limit(stage: Stage) -> None:
-    await stage.change(hold_duration=timedelta(milliseconds=300))
+    await stage.change(hold_duration=timedelta(seconds=1))
     hold = await stage.hold(ANNA, FRONT, NEXT, THIRD, FOURTH)
     async with stage.pool.acquire() as slow, slow.transaction():
         sheet = await stage.office.sales.sheet(EVENT)
         book = type(stage.office.book)(slow)
         placing = await book.place(sheet, ANNA, hold.id, hold.id, "key")  # type: ignore[arg-type]
         assert placing.outcome == "placed"
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.05)
         greedy = asyncio.create_task(stage.hold(ANNA, SeatId("A-02-01")))
         await asyncio.sleep(0.1)
         assert not greedy.done()
@@ -276,7 +277,7 @@ async def test_two_processes_that_know_nothing_of_each_other_share_the_best_seat
 
 async def test_holds_go_on_without_redis(stage: Stage) -> None:
     office = stage.office
-    broken = type(office.paint)(type(stage.redis).from_url("redis://127.0.0.1:1"))
+    broken = type(office.paint)(redis.connect("redis://127.0.0.1:1"))
     alone = type(office)(**{**{name: getattr(office, name) for name in office.__slots__}, "paint": broken})
     hold = await usecases.hold_seats(alone, EVENT, ANNA, PUBLIC, [FRONT])
     with pytest.raises(SeatTaken):

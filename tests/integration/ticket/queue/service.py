@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
+from tiketi_services.ticket.queue.sockets import NAMESPACE
 from tiketi_services.ticket.settings import TicketSettings
+
+PATIENCE = 30
+"""Seconds to wait for what must happen: a limit for what never does, never a measure of what takes long."""
 
 
 @dataclass
@@ -36,8 +41,10 @@ class Service:
     redis: Redis
     auth: TokenSigner
 
-    def token(self, buyer: str, ttl: timedelta = timedelta(minutes=5)) -> str:
-        return self.auth.sign("at+jwt", {"sub": buyer, "roles": [{"role": "buyer", "namespaces": ["*"]}]}, ttl)
+    def token(self, buyer: str, ttl: timedelta = timedelta(minutes=5), **claims: Any) -> str:
+        """As auth signs it, of an account with a verified e-mail address unless ``claims`` say otherwise."""
+        content = {"sub": buyer, "roles": [{"role": "buyer", "namespaces": ["*"]}], "email_verified": True}
+        return self.auth.sign("at+jwt", {**content, **claims}, ttl)
 
     async def get(self, path: str, **headers: str) -> Answer:
         async with self.http.get(self.url + path, headers=headers) as answer:
@@ -50,23 +57,30 @@ class Service:
             return await _read(answer)
 
     async def until_served(self, name: str) -> None:
-        """Wait until the event ``demo/<name>`` is in the catalogue."""
-        for _ in range(100):
-            if (await self.get(f"/events/demo/{name}")).status == 200:
-                return
-            await asyncio.sleep(0.05)
-        raise TimeoutError(f"{name} is not served")
+        """Wait until the public line of ``demo/<name>`` answers: its memory in Redis has been built."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.get(f"/events/demo/{name}/queue/public/state")).status != 200:  # noqa: ASYNC110 - it is asked
+                await asyncio.sleep(0.05)
 
     async def join(self, event: str, buyer: str, line: str = "public") -> Answer:
         return await self.post(f"/events/{event}/queue/{line}/join", buyer)
 
+    async def credentials(self, event: str, buyer: str, ttl: timedelta = timedelta(minutes=5)) -> dict[str, Any]:
+        """Join, and what a page of the buyer's then connects with."""
+        joined = await self.join(event, buyer)
+        return {"line": "public", "token": self.token(buyer, ttl), "receipt": joined.body["receipt"]}
+
+    def live_url(self, event: str) -> str:
+        """Where a websocket of the event's is opened."""
+        return f"{self.url.replace('http', 'ws', 1)}/events/{event}/live/?EIO=4&transport=websocket"
+
     async def claim_until_admitted(self, event: str, buyer: str, receipt: str) -> Answer:
-        for _ in range(50):
-            answer = await self.post(f"/events/{event}/queue/public/claim", buyer, {"receipt": receipt})
-            if answer.body.get("status") not in ("waiting", "next"):
-                return answer
-            await asyncio.sleep(0.1)
-        raise TimeoutError("never admitted")
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                answer = await self.post(f"/events/{event}/queue/public/claim", buyer, {"receipt": receipt})
+                if answer.body.get("status") not in ("waiting", "next"):
+                    return answer
+                await asyncio.sleep(0.1)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Answer:
@@ -82,20 +96,23 @@ class Page:
         default_factory=lambda: socketio.AsyncClient(reconnection=False, logger=False, engineio_logger=False)
     )
     states: list[dict[str, Any]] = field(default_factory=list)
+    places: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self, service: Service, event: str, auth: object, **headers: str) -> None:
         """Connect. Raises socketio.exceptions.ConnectionError when refused; ``refusals`` says why."""
-        self.socket.on("state", self._on_state)
-        self.socket.on("connect_error", self._on_refusal)
+        self.socket.on("state", self._on_state, namespace=NAMESPACE)
+        self.socket.on("place", self._on_place, namespace=NAMESPACE)
+        self.socket.on("connect_error", self._on_refusal, namespace=NAMESPACE)
         await self.socket.connect(
             service.url,
             socketio_path=f"/events/{event}/live/",
             transports=["websocket"],
+            namespaces=[NAMESPACE],
             auth=auth,
             headers=headers,
-            wait_timeout=5,
+            wait_timeout=PATIENCE,
         )
 
     async def close(self) -> None:
@@ -104,8 +121,8 @@ class Page:
             await self.socket.eio.http.close()
 
     async def next_state(self, after: int = 0) -> dict[str, Any]:
-        """The first state beyond the first ``after`` ones, within 5 s."""
-        async with asyncio.timeout(5):
+        """The first state beyond the first ``after`` ones."""
+        async with asyncio.timeout(PATIENCE):
             while len(self.states) <= after:
                 self._news.clear()
                 await self._news.wait()
@@ -113,6 +130,25 @@ class Page:
 
     async def _on_state(self, state: dict[str, Any]) -> None:
         self.states.append(state)
+        self._news.set()
+
+    async def next_place(self, after: int = 0) -> dict[str, Any]:
+        """The first place beyond the first ``after`` ones."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.places) <= after:
+                self._news.clear()
+                await self._news.wait()
+        return self.places[after]
+
+    async def until_state(self, is_met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first state, of those heard already and those to come, that is as asked for."""
+        heard = 0
+        while not is_met(state := await self.next_state(heard)):
+            heard += 1
+        return state
+
+    async def _on_place(self, place: dict[str, Any]) -> None:
+        self.places.append(place)
         self._news.set()
 
     async def _on_refusal(self, refusal: dict[str, Any]) -> None:
@@ -126,10 +162,12 @@ def write_keys(folder: Path, auth: TokenSigner) -> dict[str, Any]:
     (folder / "queue.json").write_text(
         json.dumps({"current": "k1", "keys": {"k1": base64.b64encode(bytes(range(32))).decode()}})
     )
+    (folder / "draw.key").write_bytes(bytes(range(32)))
     (folder / "auth-jwks.json").write_text(json.dumps(auth.jwks()))
     return {
         "signing_key_file": folder / "signing.pem",
         "queue_keys_file": folder / "queue.json",
+        "draw_key_file": folder / "draw.key",
         "auth_jwks_url": f"file://{folder}/auth-jwks.json",
         "payment_jwks_url": f"file://{folder}/auth-jwks.json",
         "payment_url": "http://127.0.0.1:9",
@@ -144,7 +182,7 @@ def settings_for(folder: Path, auth: TokenSigner, **changes: Any) -> TicketSetti
             "state_interval": timedelta(milliseconds=200),
             "serve_interval": timedelta(milliseconds=50),
             "record_interval": timedelta(milliseconds=50),
-            "connect_deadline": timedelta(seconds=1),
+            "connect_deadline": timedelta(seconds=3),
             **write_keys(folder, auth),
             **changes,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.integration.ticket.queue.lines import ANNA, BORIS, CARLA, HOUR, Scene, redis_now, until_redis_time_passes
+from tests.integration.ticket.queue.lines import ANNA, BORIS, CARLA, HOUR, Scene, later, redis_now
 
 from tiketi_runtime.contracts.identity import BuyerId
 from tiketi_services.ticket.queue.domain import (
@@ -32,8 +32,8 @@ async def test_joining_again_on_another_device_answers_the_same_place(scene: Sce
 
 
 async def test_fifty_tabs_joining_at_once_are_one_place(scene: Scene) -> None:
-    places = await asyncio.gather(*(scene.lines.join(scene.terms, ANNA) for _ in range(50)))
-    assert {place.seq for place in places} == {1}
+    places = await asyncio.gather(*(scene.lines.join(scene.terms, None, ANNA) for _ in range(50)))
+    assert {place and place.seq for place in places} == {1}
 
 
 async def test_nobody_joins_before_the_lead_in(scene: Scene) -> None:
@@ -71,7 +71,7 @@ async def test_while_draining_nobody_new_joins_and_who_has_a_place_keeps_it(scen
 async def test_leaving_frees_the_place_at_once_and_joining_again_answers_the_same_number(scene: Scene) -> None:
     await scene.join(ANNA, BORIS)
     assert await scene.leave(ANNA)
-    assert (await scene.lines.state(scene.terms.event, scene.terms.line)).waiting == 1
+    assert (await scene.state()).waiting == 1
     assert (await scene.join(ANNA)).seq == 1
     await scene.serve()
     assert (await scene.claim(ANNA)).standing is Standing.ADMITTED
@@ -115,9 +115,9 @@ async def test_leaving_while_shopping_frees_the_slot_and_the_place_stays_spent(s
 
 
 async def test_silent_buyers_are_swept_and_keep_their_number(scene: Scene) -> None:
-    scene.change(ghost_timeout=60)
+    scene.change(ghost_timeout=60_000)
     await scene.join(ANNA, BORIS)
-    await until_redis_time_passes(scene.redis, 70)
+    await later(scene, 70_000)
     await scene.beat(BORIS)
     assert await scene.lines.sweep(scene.terms) == 1
     with pytest.raises(NotInLine):
@@ -127,21 +127,21 @@ async def test_silent_buyers_are_swept_and_keep_their_number(scene: Scene) -> No
 
 
 async def test_who_asked_again_and_then_went_silent_is_swept_too(scene: Scene) -> None:
-    scene.change(claim_window=1, ghost_timeout=60)
+    scene.change(claim_window=1_000, ghost_timeout=60_000)
     await scene.join(ANNA)
     await scene.serve()
-    await until_redis_time_passes(scene.redis, 5)
+    await later(scene, 5_000)
     assert (await scene.claim(ANNA)).standing is Standing.NEXT
-    await until_redis_time_passes(scene.redis, 70)
+    await later(scene, 70_000)
     assert await scene.lines.sweep(scene.terms) == 1
     assert await scene.serve() == 0
 
 
 async def test_a_third_of_the_line_falling_silent_is_an_outage_and_nobody_is_swept(scene: Scene) -> None:
     crowd = [BuyerId(f"buyer-{number}") for number in range(30)]
-    scene.change(ghost_timeout=1_000)
+    scene.change(ghost_timeout=1_000_000)
     await scene.join(*crowd)
-    await until_redis_time_passes(scene.redis, 1_005)
+    await later(scene, 1_005_000)
     await scene.beat(*crowd[10:])
     assert await scene.lines.sweep(scene.terms) == 0
     await scene.beat(*crowd[:10])
@@ -150,9 +150,9 @@ async def test_a_third_of_the_line_falling_silent_is_an_outage_and_nobody_is_swe
 
 async def test_who_stays_silent_after_the_outage_is_swept(scene: Scene) -> None:
     crowd = [BuyerId(f"buyer-{number}") for number in range(30)]
-    scene.change(ghost_timeout=200)
+    scene.change(ghost_timeout=200_000)
     await scene.join(*crowd)
-    await until_redis_time_passes(scene.redis, 420)
+    await later(scene, 420_000)
     await scene.beat(*crowd[10:])
     assert await scene.lines.sweep(scene.terms) == 10
 
@@ -168,7 +168,7 @@ async def test_nothing_is_decided_on_a_server_the_line_was_not_begun_on(scene: S
         scene.beat(ANNA),
         scene.leave(ANNA),
         scene.lines.sweep(scene.terms),
-        scene.lines.state(scene.terms.event, scene.terms.line),
+        scene.state(),
         scene.lines.session(scene.terms.event, scene.terms.line, ANNA, "x"),
     ):
         with pytest.raises(Recovering) as refusal:
@@ -188,5 +188,5 @@ async def test_an_emptied_redis_is_noticed(scene: Scene) -> None:
 async def test_time_of_an_event_never_runs_backwards(scene: Scene) -> None:
     ahead = await redis_now(scene.redis) + HOUR
     await scene.redis.set(scene.keys.clock, ahead)
-    state = await scene.lines.state(scene.terms.event, scene.terms.line)
+    state = await scene.state()
     assert state.now.timestamp() * 1000 == ahead

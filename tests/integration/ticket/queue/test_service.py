@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import re
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.integration.ticket.queue.service import Service
+from tests.integration.ticket.queue.service import PATIENCE, Service
 from tests.integration.ticket.sales.a_sale import a_sale, delete, publish
 
-from tiketi_runtime.contracts.identity import event_id
+from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.security import Mac, TokenSigner
+from tiketi_services.ticket.queue.schemas import JoinView, StateView
 
 SHOW = "/events/demo/show"
 
@@ -59,26 +62,64 @@ async def test_a_buyer_joins_is_admitted_and_gets_the_same_pass_again(service: S
     assert again.body == first.body
 
 
-async def test_claims_reach_postgresql_within_a_second(service: Service, pool: Pool) -> None:
+async def test_whoever_holds_a_pass_is_in_postgresql(service: Service, pool: Pool) -> None:
     joined = await service.join("demo/show", "recorded")
-    await service.claim_until_admitted("demo/show", "recorded", joined.body["receipt"])
-    deadline = time.monotonic() + 1
-    while not (row := await pool.fetchrow("SELECT * FROM claims WHERE buyer = 'recorded'")):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
-    assert (row["event"], row["line"], row["epoch"], row["seq"]) == ("demo/show", "public", 1, joined.body["seq"])
-    await asyncio.sleep(0.2)
-    assert await service.redis.zcard(EventKeys(event_id("demo", "show")).unrecorded) == 0
+    turn = await service.claim_until_admitted("demo/show", "recorded", joined.body["receipt"])
+    assert turn.body["status"] == "admitted"
+    row = await pool.fetchrow("SELECT * FROM claims WHERE buyer = 'recorded'")
+    assert (row["event"], row["line"], row["seq"]) == ("demo/show", "public", joined.body["seq"])
+
+
+async def test_a_join_answers_number_place_and_what_the_own_position_is_found_by(service: Service) -> None:
+    body = (await service.join("demo/small", "counting")).body
+    assert body["place"] == body["seq"]
+    assert body["epoch"] == body["state"]["epoch"]
+    assert body["state"]["group"] == (body["place"] - 1) // 64
+
+
+async def test_a_receipt_brings_the_place_back_that_redis_has_lost(service: Service) -> None:
+    joined = (await service.join("demo/show", "forgotten")).body
+    line = EventKeys(event_id("demo", "show")).line(PUBLIC)
+    await service.redis.hdel(line.places, "forgotten")
+    for key in (line.waiting, line.alive, line.offers, line.returning):
+        await service.redis.zrem(key, "forgotten")
+    again = await service.post(SHOW + "/queue/public/join", "forgotten", {"receipt": joined["receipt"]})
+    assert (again.status, again.body["seq"]) == (200, joined["seq"])
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"receipt":null,"code":null,"proof":null}', b'{"unheard":"of"}'])
+async def test_a_join_needs_no_body(service: Service, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {service.token('plain')}"}
+    async with service.http.post(f"{service.url}{SHOW}/queue/public/join", data=body, headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def test_the_state_of_a_group_tells_how_many_are_ahead_of_it(service: Service) -> None:
+    state = (await service.get(SHOW + "/queue/public/state?group=3")).body
+    assert state["group"] == 3
+    assert re.fullmatch("[0-9a-f]{16}", state["alive"])
+    assert state["ahead"] >= 0
+    assert "group" not in (await service.get(SHOW + "/queue/public/state")).body
+
+
+@pytest.mark.parametrize("group", ["-1", "x", "1.5", "", "9" * 5000, "\u0663", "\uff13", "%C2%B2", "+3", "%203"])
+async def test_a_group_that_is_no_number_is_refused(service: Service, group: str) -> None:
+    answer = await service.get(f"{SHOW}/queue/public/state?group={group}")
+    assert (answer.status, answer.body["code"]) == (422, "invalid-request")
 
 
 async def test_the_state_is_the_same_bytes_for_everybody_and_not_sent_twice(service: Service) -> None:
-    answers = await asyncio.gather(*(service.get(SHOW + "/queue/public/state") for _ in range(20)))
-    assert len({str(answer.body) for answer in answers}) == 1
+    await publish(service.redis, a_sale("calm"))
+    await service.until_served("calm")
+    path = "/events/demo/calm/queue/public/state"
+    answers = await asyncio.gather(*(service.get(path) for _ in range(20)))
+    readings = {answer.body["serverTime"] for answer in answers}
+    assert len({str(answer.body) for answer in answers}) == len(readings) < 20
     state = answers[0].body
     assert state["phase"] == "OnSale"
     assert state["remaining"] == 100
     assert state["ratePerMinute"] == 6_000
-    again = await service.get(SHOW + "/queue/public/state", **{"if-none-match": answers[0].headers["etag"]})
+    again = await service.get(path, **{"if-none-match": answers[0].headers["etag"]})
     assert again.status == 304
 
 
@@ -109,6 +150,33 @@ async def test_a_heartbeat_keeps_the_place_and_tells_those_who_have_none(service
     assert (gone.status, gone.body["code"]) == (409, "not-in-line")
 
 
+async def test_a_policy_that_rejects_admits_nobody_who_waits_or_was_offered_until_it_is_another(
+    service: Service,
+) -> None:
+    await publish(service.redis, a_sale("turning", queue={"totalActiveUsers": 1}))
+    await service.until_served("turning")
+    path = "/events/demo/turning/queue/public"
+    receipts = [(await service.join("demo/turning", buyer)).body["receipt"] for buyer in ("first", "second")]
+    async with asyncio.timeout(PATIENCE):
+        while (await service.get(path + "/state")).body["horizon"] < 1:  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.05)
+    await publish(service.redis, a_sale("turning", version=2, queue={"method": "reject"}))
+    async with asyncio.timeout(PATIENCE):
+        late = count()
+        while (await service.join("demo/turning", f"late-{next(late)}")).status != 409:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    for _ in range(10):
+        for buyer, receipt in zip(("first", "second"), receipts, strict=True):
+            answer = await service.post(path + "/claim", buyer, {"receipt": receipt})
+            assert answer.body["status"] in ("waiting", "next")
+        await asyncio.sleep(0.05)
+    state = (await service.get(path + "/state")).body
+    assert (state["phase"], state["pace"], state["active"]) == ("OnSale", None, 0)
+    await publish(service.redis, a_sale("turning", version=3))
+    answer = await service.claim_until_admitted("demo/turning", "first", receipts[0])
+    assert answer.body["status"] == "admitted"
+
+
 # --- Refusals
 
 
@@ -119,7 +187,6 @@ async def test_a_heartbeat_keeps_the_place_and_tells_those_who_have_none(service
         ("demo/over", 409, "sale-closed"),
         ("demo/draining", 409, "queue-closed"),
         ("demo/rejecting", 409, "queue-closed"),
-        ("demo/drawn", 409, "unsupported-queueing-method"),
         ("demo/nothing", 404, "unknown-event"),
         ("other/show", 404, "unknown-event"),
     ],
@@ -130,6 +197,16 @@ async def test_a_join_that_cannot_be_is_refused_with_its_reason(
     answer = await service.join(event, "anna")
     assert (answer.status, answer.body["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_an_account_without_a_verified_address_gets_no_new_place_but_keeps_one_it_has(service: Service) -> None:
+    path = f"{service.url}{SHOW}/queue/public/join"
+    headers = {"authorization": f"Bearer {service.token('unproved', email_verified=False)}"}
+    async with service.http.post(path, headers=headers) as refused:
+        assert (refused.status, (await refused.json(content_type=None))["code"]) == (403, "email-not-verified")
+    seq = (await service.join("demo/show", "unproved")).body["seq"]
+    async with service.http.post(path, headers=headers) as again:
+        assert (again.status, (await again.json())["seq"]) == (200, seq)
 
 
 async def test_a_join_before_the_lead_in_says_when_to_come_back(service: Service) -> None:
@@ -174,7 +251,7 @@ async def test_a_forged_receipt_or_a_pass_in_its_place_is_refused(service: Servi
     ("body", "status"),
     [
         (b"{", 400),
-        (b"", 400),
+        (b"", 422),
         (b'{"receipt": "\xff"}', 400),
         (b"{}", 422),
         (b"[]", 422),
@@ -193,12 +270,110 @@ async def test_a_body_that_makes_no_sense_is_a_problem_and_never_a_500(
         assert (await answer.json(content_type=None))["code"]
 
 
-async def test_the_openapi_document_shows_what_each_route_takes_and_answers(service: Service) -> None:
-    paths = (await service.get("/openapi.json")).body["paths"]
-    claim = paths["/events/{namespace}/{name}/queue/{line}/claim"]["post"]
-    assert {parameter["name"] for parameter in claim["parameters"]} == {"namespace", "name", "line", "Authorization"}
-    assert claim["requestBody"]["content"]["application/json"]["schema"]["required"] == ["receipt"]
-    assert "anyOf" in claim["responses"]["200"]["content"]["application/json"]["schema"]
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b'{"receipt": 5}', b'{"receipt": ""}', b'{"proof": {}}', b'{"proof": {"challenge": "x"}}', b"\xff"],
+)
+async def test_a_join_with_a_body_that_makes_no_sense_is_a_problem(service: Service, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {service.token('anna')}"}
+    async with service.http.post(f"{service.url}{SHOW}/queue/public/join", data=body, headers=headers) as answer:
+        assert answer.status in (400, 422)
+        assert (await answer.json(content_type=None))["code"] in ("malformed-json", "invalid-request")
+
+
+# --- The OpenAPI document: the routes read bodies by themselves, so what it says is checked here
+
+
+async def _documented(service: Service, action: str) -> dict[str, Any]:
+    document = (await service.get("/openapi.json")).body
+    (operation,) = document["paths"]["/events/{namespace}/{name}/queue/{line}/" + action].values()
+    return {**operation, "schemas": document["components"]["schemas"]}
+
+
+def _properties(operation: dict[str, Any], view: str) -> set[str]:
+    return set(operation["schemas"][view]["properties"])
+
+
+@pytest.mark.parametrize("action", ["join", "claim", "heartbeat", "leave"])
+async def test_what_the_document_says_of_a_body_is_what_the_route_takes(service: Service, action: str) -> None:
+    operation = await _documented(service, action)
+    names = {parameter["name"] for parameter in operation["parameters"]}
+    assert names == {"namespace", "name", "line", "Authorization"}
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    path = f"{SHOW}/queue/public/{action}"
+    lacking = await service.post(path, "documented", {})
+    assert (lacking.status == 422) is bool(schema["required"]), lacking.body
+    for name, allowed in schema["properties"].items():
+        text = next(kind for kind in allowed.get("anyOf", [allowed]) if kind["type"] != "null")
+        wrong: list[object] = [5, [], True]
+        if text["type"] == "string":
+            wrong += ["x" * (text["maxLength"] + 1)] + [""] * (text.get("minLength", 0) > 0)
+        for value in wrong:
+            answer = await service.post(path, "documented", {"receipt": "some", name: value})
+            assert (answer.status, answer.body["code"]) == (422, "invalid-request"), (name, value)
+            assert name in answer.body["detail"]
+        if text["type"] == "string":
+            longest = await service.post(path, "documented", {"receipt": "some", name: "x" * text["maxLength"]})
+            assert longest.status == 401, "it was read, and then found to be no receipt"
+
+
+@pytest.mark.parametrize("action", ["claim", "heartbeat", "leave"])
+async def test_a_body_left_out_is_told_as_the_receipt_that_is_missing(service: Service, action: str) -> None:
+    answer = await service.post(f"{SHOW}/queue/public/{action}", "bodiless")
+    assert (answer.status, answer.body["code"]) == (422, "invalid-request")
+    assert answer.body["detail"].startswith("receipt: ")
+
+
+async def test_who_went_silent_or_left_is_told_that_the_place_is_kept(service: Service) -> None:
+    body = {"receipt": (await service.join("demo/small", "wavering")).body["receipt"]}
+    await service.post("/events/demo/small/queue/public/leave", "wavering", body)
+    for action in ("claim", "heartbeat"):
+        gone = await service.post(f"/events/demo/small/queue/public/{action}", "wavering", body)
+        assert (gone.status, gone.body["code"]) == (409, "not-in-line")
+        assert "Your place is kept; join again to wait." in gone.body["detail"]
+
+
+async def test_what_the_document_says_of_a_refusal_is_how_it_is_refused(service: Service) -> None:
+    token = {"receipt": (await service.join("demo/show", "documenter")).body["receipt"]}
+    refused = {
+        "join": [
+            await service.post(SHOW + "/queue/public/join", authorization="Bearer x"),
+            await service.join("demo/later", "anna"),
+            await service.join("demo/nothing", "anna"),
+            await service.join("demo/show", "anna", line="vip"),
+        ],
+        "claim": [
+            await service.post(SHOW + "/queue/public/claim", "thief", token),
+            await service.post(SHOW + "/queue/public/claim", "thief"),
+        ],
+        "heartbeat": [await service.post(SHOW + "/queue/public/heartbeat", "thief", token)],
+        "leave": [await service.post(SHOW + "/queue/public/leave", "thief", {"receipt": "forged"})],
+    }
+    for action, answers in refused.items():
+        responses = (await _documented(service, action))["responses"]
+        for answer in answers:
+            told = responses[str(answer.status)]
+            schema = told["content"][answer.headers["content-type"]]["schema"]
+            assert answer.body["code"] in schema["properties"]["code"]["enum"], (action, answer.body)
+            assert set(schema["required"]) <= set(answer.body)
+            assert ("retry-after" not in answer.headers) or "Retry-After" in told["headers"]
+
+
+async def test_what_the_document_says_of_answers_is_what_is_answered(service: Service) -> None:
+    joined = await service.join("demo/small", "answered")
+    join = await _documented(service, "join")
+    assert set(joined.body) == _properties(join, "JoinView")
+    assert set(joined.body["state"]) == _properties(join, "StateView")
+    state = await service.get("/events/demo/small/queue/public/state")
+    assert set(state.body) == _properties(join, "StateView") - {"group", "ahead", "alive"}
+    StateView.model_validate(state.body)
+    JoinView.model_validate(joined.body)
+    body = {"receipt": joined.body["receipt"]}
+    turn = await service.post("/events/demo/small/queue/public/claim", "answered", body)
+    claim = await _documented(service, "claim")
+    view = "AdmittedView" if turn.body["status"] == "admitted" else "WaitingView"
+    assert set(turn.body) == _properties(claim, view)
+    assert {parameter["name"] for parameter in (await _documented(service, "state"))["parameters"]} >= {"group"}
 
 
 async def test_a_line_that_lost_its_redis_answers_503_with_retry_after(service: Service) -> None:

@@ -6,29 +6,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.sale_sheets import sale_sheet
 
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, Line, Seq, event_id
 from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
 from tiketi_runtime.errors import InvalidToken
 from tiketi_runtime.security import Mac
 from tiketi_services.ticket.queue.domain import (
-    UNLIMITED,
     ForeignReceipt,
-    LineState,
     Receipt,
     UnknownLine,
-    UnsupportedMethod,
-    check_method,
     find_line,
     from_ms,
-    may_serve,
-    may_wait,
     next_change,
-    state_content,
-    terms_of,
     to_ms,
 )
 from tiketi_services.ticket.queue.proofs import Proofs
+from tiketi_services.ticket.queue.terms import UNLIMITED, may_serve, may_wait, terms_of
 
 OPENS = datetime(2027, 1, 10, 11, 0, tzinfo=UTC)
 SHOW = event_id("demo", "show")
@@ -36,29 +30,8 @@ ANNA = BuyerId("anna")
 
 
 def a_sale(**changes: Any) -> SaleSheet:
-    queue = {
-        "method": "fifo",
-        "totalActiveUsers": 5,
-        "newUsersPerMinute": 30,
-        "sessionDuration": timedelta(minutes=10),
-        "ghostTimeout": timedelta(seconds=30),
-        "claimWindow": timedelta(seconds=90),
-        **changes.pop("queue", {}),
-    }
-    document: dict[str, Any] = {
-        "event": SHOW,
-        "uid": "1",
-        "version": 1,
-        "generation": 1,
-        "title": "First Night",
-        "venue": {"name": "Hall", "timeZone": "Asia/Seoul"},
-        "startsAt": OPENS + timedelta(days=9),
-        "currency": "KRW",
-        "armAt": OPENS - timedelta(minutes=15),
-        "opensAt": OPENS,
-        "closesAt": OPENS + timedelta(hours=1),
-        "maxTicketsPerBuyer": 4,
-        "holdDuration": timedelta(minutes=10),
+    """A presale of one section, then the public sale of both."""
+    fields: dict[str, Any] = {
         "lines": [
             _line("vip", OPENS - timedelta(hours=2), OPENS - timedelta(hours=1), ["VIP"]),
             _line("public", OPENS, OPENS + timedelta(hours=1), ["VIP", "A"]),
@@ -67,8 +40,10 @@ def a_sale(**changes: Any) -> SaleSheet:
             {"name": "VIP", "price": 150_000, "rows": 2, "seatsPerRow": 5},
             {"name": "A", "price": 99_000, "capacity": 100},
         ],
+        **changes,
     }
-    return SaleSheet.model_validate({**document, **changes, "queue": queue})
+    numbers = {"totalActiveUsers": 5, "newUsersPerMinute": 30, "claimWindow": timedelta(seconds=90)}
+    return sale_sheet(SHOW, OPENS, **{**fields, "queue": {**numbers, **changes.get("queue", {})}})
 
 
 def _line(name: str, opens_at: datetime, closes_at: datetime, sections: list[str]) -> dict[str, Any]:
@@ -132,34 +107,19 @@ def test_an_unknown_line_is_named_with_those_there_are() -> None:
         find_line(a_sale(), "gold")
 
 
-@pytest.mark.parametrize("queue", [{"method": "lottery"}, {"shuffleAtEventStart": True}])
-def test_a_line_by_lot_is_refused_and_not_served(queue: dict[str, Any]) -> None:
-    sale = a_sale(queue=queue)
-    with pytest.raises(UnsupportedMethod):
-        check_method(sale)
-    assert not may_serve(sale, the_line(sale), OPENS)
+def test_a_line_whose_order_is_drawn_says_when() -> None:
+    sale = a_sale(lines=[{**_line("public", OPENS, OPENS + timedelta(hours=1), []), "drawAt": OPENS}])
+    assert terms_of(sale, the_line(sale)).draw_at == to_ms(OPENS)
+    assert terms_of(a_sale(), the_line(a_sale())).draw_at == 0
 
 
 def test_pods_begin_a_little_early_so_that_the_scripts_decide() -> None:
     sale = a_sale()
     line = the_line(sale)
-    assert may_serve(sale, line, OPENS - timedelta(seconds=5))
-    assert not may_serve(sale, line, OPENS - timedelta(minutes=5))
+    assert may_serve(line, OPENS - timedelta(seconds=5))
+    assert not may_serve(line, OPENS - timedelta(minutes=5))
     assert may_wait(sale, line, OPENS - timedelta(minutes=5))
     assert not may_wait(sale, line, OPENS + timedelta(hours=2))
-
-
-def test_the_state_shows_the_phase_by_the_lines_clock_and_what_is_left() -> None:
-    sale = a_sale(message="Doors 19:00")
-    content = state_content(sale, the_line(sale), LineState(OPENS, Seq(7), 3, 1, 2, 10))
-    assert (content["phase"], content["remaining"], content["horizon"]) == ("OnSale", 100, 7)
-    assert (content["waiting"], content["active"], content["message"]) == (3, 2, "Doors 19:00")
-
-
-def test_a_sold_out_sale_says_so() -> None:
-    sale = a_sale()
-    content = state_content(sale, the_line(sale), LineState(OPENS, Seq(0), 0, 0, 0, 110))
-    assert (content["phase"], content["remaining"]) == ("SoldOut", 0)
 
 
 def test_the_next_change_is_the_next_boundary_and_none_after_the_last() -> None:
@@ -172,7 +132,8 @@ def test_the_next_change_is_the_next_boundary_and_none_after_the_last() -> None:
 def test_a_receipt_reads_back_as_it_was_sealed() -> None:
     proofs = Proofs(Mac("k1", {"k1": bytes(range(32))}))
     receipt = Receipt(SHOW, PUBLIC, 1, Seq(4), ANNA, "nonce", to_ms(OPENS))
-    assert proofs.open_receipt(proofs.receipt(receipt)) == receipt
+    drawn = Receipt(SHOW, PUBLIC, 1, Seq(4), ANNA, "nonce", to_ms(OPENS), "c0ffee")
+    assert [proofs.open_receipt(proofs.receipt(each)) for each in (receipt, drawn)] == [receipt, drawn]
 
 
 def test_a_sealed_word_of_another_shape_is_no_receipt_and_no_pass() -> None:

@@ -1,0 +1,68 @@
+"""Readings of a line: shared by all who ask, and never older than the place of who has just joined."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+from tests.integration.ticket.queue.lines import Scene
+from tests.integration.ticket.sales.a_sale import a_sale
+
+from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
+from tiketi_services.ticket.queue.domain import LineState
+from tiketi_services.ticket.queue.positions import group_of
+from tiketi_services.ticket.queue.repository import Lines
+from tiketi_services.ticket.queue.states import States
+from tiketi_services.ticket.queue.terms import LineTerms
+
+NEWCOMERS = 2_000
+READINGS_PER_SECOND = 50
+
+
+class CountedLines(Lines):
+    """Counts how often a line is read."""
+
+    readings = 0
+
+    async def state(self, terms: LineTerms) -> LineState:
+        self.readings += 1
+        return await super().state(terms)
+
+
+class NothingDrawn:
+    def of(self, event: EventId, line: Line) -> None:
+        return None
+
+
+@pytest.fixture
+def lines(scene: Scene) -> CountedLines:
+    return CountedLines(scene.redis)
+
+
+async def test_all_who_join_at_once_see_themselves_in_a_few_readings(scene: Scene, lines: CountedLines) -> None:
+    states, sale = States(lines, NothingDrawn(), timedelta(minutes=1)), a_sale("any", event=scene.terms.event)
+    await states.reading(sale, sale.lines[0])
+    began = time.monotonic()
+
+    async def join(number: int) -> bool:
+        await asyncio.sleep(number / NEWCOMERS)  # all within a second
+        place = await lines.join(scene.terms, None, BuyerId(f"buyer-{number}"))
+        assert place is not None
+        assert place.place is not None
+        reading = await states.reading(sale, sale.lines[0], since=place.now)
+        assert reading.standings is not None
+        return bool(reading.standings.of(group_of(place.place)).alive >> ((place.place - 1) % 64) & 1)
+
+    assert all(await asyncio.gather(*map(join, range(NEWCOMERS))))
+    assert lines.readings <= 3 + (time.monotonic() - began) * READINGS_PER_SECOND
+
+
+async def test_a_reading_that_shows_the_place_already_is_not_made_again(scene: Scene, lines: CountedLines) -> None:
+    states, sale = States(lines, NothingDrawn(), timedelta(minutes=1)), a_sale("any", event=scene.terms.event)
+    place = await scene.join(BuyerId("anna"))
+    await asyncio.sleep(0.005)
+    first = await states.reading(sale, sale.lines[0], since=place.now)
+    assert await states.reading(sale, sale.lines[0], since=place.now) is first
+    assert lines.readings == 1

@@ -1,0 +1,1 @@
+"""``make bench-line``: what the line costs, measured."""
