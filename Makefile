@@ -42,8 +42,12 @@ kubeconfig: install ## Print the path of the world's kubeconfig
 
 # --- Quality
 
+# Two at a time: tests wait more than they work. What fails soon comes first, then the longest. A target's output comes
+# whole, at its end.
 .PHONY: test
-test: check unit contract integration e2e ## Everything CI runs
+test: install packages ## Everything CI runs
+	@$(MAKE) --no-print-directory --old-file=packages --jobs=2 --output-sync=target \
+		check integration-ticket integration-rest e2e unit contract
 
 .PHONY: check
 check: install ## Format, lint, types, borders
@@ -66,8 +70,15 @@ contract: install packages ## The CRDs, models and manifests against a real API 
 	@TIKETI_WORLD=contract $(BIN)/pytest tests/contract
 
 .PHONY: integration
-integration: install packages ## Services and operator against real stores and a real API server
-	@TIKETI_WORLD=integration $(BIN)/pytest tests/integration
+integration: integration-ticket integration-rest ## Services and operator against real stores and a real API server
+
+.PHONY: integration-ticket
+integration-ticket: install packages
+	@TIKETI_WORLD=integration-ticket $(BIN)/pytest tests/integration/ticket
+
+.PHONY: integration-rest
+integration-rest: install packages
+	@TIKETI_WORLD=integration $(BIN)/pytest tests/integration --ignore=tests/integration/ticket
 
 .PHONY: e2e
 e2e: install packages ## The main job, end to end

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tiketi_local.crowd.buyer import Step
 from tiketi_local.crowd.client import SaleAddress
 from tiketi_local.crowd.crowd import Crowd
 from tiketi_local.demo import EXAMPLE, Pace, apply_sale
@@ -25,6 +26,7 @@ SMALL_HOUSE = {
 SECTIONS = ["A", "ST"]
 UNHURRIED = Pace(hold="15s", session="30s")
 CAPACITY = 120
+ENDS = {Step.BOUGHT, Step.LEFT, Step.EXPIRED, Step.REFUSED, Step.TOO_LATE, Step.TOO_SLOW}
 
 
 async def put_on_sale(cluster: Cluster, name: str, lead: timedelta) -> datetime:
@@ -37,6 +39,19 @@ async def put_on_sale(cluster: Cluster, name: str, lead: timedelta) -> datetime:
 def crowd_for(world: World, name: str, size: int) -> Crowd:
     """Buyers of that event."""
     return Crowd(SaleAddress(world.url("front"), NAMESPACE, name), world.url("toss"), world.url("mail"), size)
+
+
+def assert_well_served(crowd: Crowd) -> None:
+    """Every buyer got to an end; no answer was a 500, or a 503 that did not say when to come again.
+
+    Such a 503 comes of a store that takes longer than its timeout (2 s for Redis): a slow disk is enough. Any other
+    reason to put a buyer off, such as a line that recovers, has no place in a sale in which nothing was lost.
+    """
+    assert crowd.faults() == []
+    unfinished = [buyer.step for buyer in crowd.buyers if buyer.step not in ENDS]
+    assert unfinished == []
+    assert crowd.timings.server_errors == {}
+    assert {code for _, code in crowd.timings.put_off} <= {"unavailable"}, crowd.timings.put_off
 
 
 async def event_of(cluster: Cluster, name: str) -> Manifest:

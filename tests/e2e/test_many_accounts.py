@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -145,9 +144,13 @@ async def test_whatever_address_buyers_invent_they_are_counted_as_one_network(
         _, asked = await join(http, client, **invented)
         proof = {"challenge": asked["challenge"], "nonce": await solve(asked["challenge"], asked["bits"])}
         assert (await join(http, client, proof, **invented))[0] == 200
-    await asyncio.sleep(2)  # processes tell once a second
     keys = EventKeys(event_id("demo", NAME)).line(PUBLIC)
     async with Redis.from_url(world.admin_redis_url) as redis:
+
+        async def is_told() -> bool:  # processes tell once a second
+            return bool(await redis.get(keys.networks))
+
+        await sales.until(is_told, "the places are counted by network")
         counters = await redis.get(keys.networks)
     assert isinstance(counters, bytes)
     assert len({at // 4 for at, byte in enumerate(counters) if byte}) == 1

@@ -157,10 +157,14 @@ def _is_right(console: Console, crowd: Crowd, books: Books) -> bool:
     wrong = [*books.mismatches(), *dict.fromkeys(crowd.faults())]
     if winners != books.tickets:
         wrong.append(f"buyers count {winners} tickets, ticket has issued {books.tickets}")
-    if crowd.timings.server_errors():
-        wrong.append(f"{crowd.timings.server_errors()} answers of 500 and above")
+    for (step, status, code), count in crowd.timings.server_errors.items():
+        wrong.append(f"{step} was answered {status} {code} {count} times")
     for text in wrong[:20]:
         console.print(f"[red]wrong:[/] {text}")
+    if put_off := crowd.timings.put_off.total():
+        console.print(
+            f"{put_off} requests were asked to come again (503 with Retry-After): a store was slow to answer."
+        )
     if not wrong:
         console.print("[green]The books agree:[/] oversold 0, charged = sold, every buyer with an answer.")
     return not wrong

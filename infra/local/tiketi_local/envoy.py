@@ -18,6 +18,10 @@ BACKENDS = ("auth", "ticket", "payment", "stats")
 _MANY = 100_000
 """Envoy's own guards against too many connections and requests, set out of the way: the limits are the policy's."""
 
+_IDLE = "60s"
+"""Services keep an idle connection for 75 s."""
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
 
 def program() -> Path | None:
     """Envoy of this Python environment (a wheel ships it), else of PATH."""
@@ -121,6 +125,15 @@ def _router() -> dict[str, Any]:
     return {"name": "envoy.filters.http.router", "typed_config": {"@type": kind}}
 
 
+def _http_options() -> dict[str, Any]:
+    """Idle connections are ended by the door, before the service does: a request that crosses the end is a 503."""
+    return {
+        "@type": f"{routes.TYPES}.{_HTTP_OPTIONS.removeprefix('envoy.')}",
+        "common_http_protocol_options": {"idle_timeout": _IDLE},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }
+
+
 def _cluster(name: str, port: int) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": _address(port)}}
     thresholds = ("max_connections", "max_pending_requests", "max_requests")
@@ -129,5 +142,6 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
         "type": "STATIC",
         "connect_timeout": "1s",
         "circuit_breakers": {"thresholds": [dict.fromkeys(thresholds, _MANY)]},
+        "typed_extension_protocol_options": {_HTTP_OPTIONS: _http_options()},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }

@@ -61,6 +61,7 @@ def server_command(site: Site, data: Path) -> list[str]:
         "shared_buffers": "128MB",
         "password_encryption": "scram-sha-256",
         "timezone": "UTC",
+        "fsync": "on" if site.memory.waits_for_disk else "off",
     }
     flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return [str(_program("postgres")), "-D", str(data), *flags]

@@ -54,7 +54,8 @@ def configuration(site: Site) -> str:
             "maxmemory 512mb",
             "maxmemory-policy noeviction",
             "appendonly yes",
-            "appendfsync everysec",
+            # A sync that a slow disk keeps for more than 2 s would keep every client waiting, too.
+            f"appendfsync {'everysec' if site.memory.waits_for_disk else 'no'}",
             'save ""',
             "user default off",
             *users,

@@ -32,6 +32,8 @@ class Memory(BaseModel):
     checkout: Path
     base_port: int
     seed: str
+    waits_for_disk: bool = False
+    """Whether PostgreSQL and Redis wait until the disk has what they say is written."""
     processes: dict[str, Process] = {}
 
 
@@ -59,12 +61,14 @@ class Site:
             raise WorldError(f"{directory}/world.json cannot be read ({error.error_count()} faults)", mend) from error
 
     @classmethod
-    def create(cls, name: str, checkout: Path = CHECKOUT) -> "Site":
+    def create(cls, name: str, checkout: Path = CHECKOUT, *, waits_for_disk: bool = False) -> "Site":
         """A new site with ports and passwords of its own."""
         directory = directory_of(name, checkout)
         _make_private(directory)
         _empty(directory)
-        memory = Memory(name=name, checkout=checkout, base_port=0, seed=secrets.token_hex(16))
+        memory = Memory(
+            name=name, checkout=checkout, base_port=0, seed=secrets.token_hex(16), waits_for_disk=waits_for_disk
+        )
         site = cls(directory, memory)
         site.choose_ports()
         return site

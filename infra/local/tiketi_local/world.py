@@ -58,14 +58,20 @@ class World:
         """Whether the world has been brought up (parts may have died since)."""
         return Site.find(self._name, self._checkout) is not None
 
-    async def up(self, group: str = "all", report: Report = silent, say: Say = silently) -> None:
+    async def up(
+        self, group: str = "all", report: Report = silent, say: Say = silently, *, waits_for_disk: bool = False
+    ) -> None:
         """Have every part of a group running: ``stores``, ``kubernetes`` or ``all``. Fine to call again.
 
-        ``report`` hears of each step that is done, ``say`` of work that takes minutes.
+        ``report`` hears of each step that is done, ``say`` of work that takes minutes. A killed process loses nothing
+        it has written, whatever the disk has by then: only measurements need a world that ``waits_for_disk``. That is
+        settled when the world is made.
         """
         check_machine()
         async with locked(directory_of(self._name, self._checkout)):
-            site = Site.find(self._name, self._checkout) or Site.create(self._name, self._checkout)
+            site = Site.find(self._name, self._checkout) or Site.create(
+                self._name, self._checkout, waits_for_disk=waits_for_disk
+            )
             if not _anything_runs(site):
                 site.choose_ports()
             await run(selected(_steps(site, say), GROUPS[group]), report)

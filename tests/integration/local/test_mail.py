@@ -15,6 +15,9 @@ from tiketi_local.crowd.mailbox import Mailbox
 from tiketi_local.mail.box import Mailbox as Box
 from tiketi_local.mail.catcher import Catcher, catching
 
+LONG = 30
+"""Seconds somebody is ready to wait for a mail: far more than a mail takes on a busy machine."""
+
 
 @pytest.fixture
 async def catcher() -> AsyncIterator[Catcher]:
@@ -64,7 +67,7 @@ async def test_a_mail_is_shown_to_each_of_its_recipients_as_it_was_sent(
 
 async def test_who_waits_for_a_mail_gets_it_when_it_comes(catcher: Catcher, http: aiohttp.ClientSession) -> None:
     async def wait() -> list[dict[str, str]]:
-        async with http.get("/mails", params={"to": "anna@example.com", "wait": 10}) as answer:
+        async with http.get("/mails", params={"to": "anna@example.com", "wait": LONG}) as answer:
             mails: list[dict[str, str]] = await answer.json()
             return mails
 
@@ -73,7 +76,7 @@ async def test_who_waits_for_a_mail_gets_it_when_it_comes(catcher: Catcher, http
     await send(catcher, mail_to("boris@example.com"), mail_to("anna@example.com"))
     started = time.monotonic()
     assert [mail["to"] for mail in await waiting] == ["anna@example.com"]
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < LONG / 2
 
 
 async def test_nothing_in_a_mail_runs_on_the_page(catcher: Catcher, http: aiohttp.ClientSession) -> None:

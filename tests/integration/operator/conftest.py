@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.operator.stage import Door, Operator, Stage, stand_ins
+from tests.integration.operator.stage import SLEEP, Door, Operator, Stage, stand_ins
 
 from tiketi_local import kubernetes
 from tiketi_local.world import World
@@ -70,6 +70,7 @@ async def operator(
             "TIKETI_OPERATOR_REDIS_URL": door.url,
             "TIKETI_OPERATOR_GATEWAY_URL": gateway_url,
             "TIKETI_OPERATOR_SETTLING_TIME": "5",
+            "TIKETI_OPERATOR_LONGEST_SLEEP": str(SLEEP),
             **operator_settings,
         }
         operator = Operator(environment, tmp_path_factory.mktemp("operator") / "log")

@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,8 +29,10 @@ PLATFORM = "tiketi-system"
 API = "tiketi.dev/v1alpha1"
 LIMIT = 5000
 """Requests a second of the default policy's limit for one event."""
-PATIENCE = 25
-"""Seconds to wait for what must happen. Less than the operator sleeps when nothing wakes it: what comes was woken."""
+PATIENCE = 90
+"""Seconds to wait for what must happen, on a machine that is busy with other things."""
+SLEEP = 600
+"""Seconds the operator sleeps when nothing wakes it. Far more than ``PATIENCE``: what comes was woken."""
 
 
 async def until(holds: Callable[[], Awaitable[Any]], what: str) -> Any:
@@ -295,16 +298,16 @@ class Stage:
         pattern = EventKeys(event_id(self.namespace, name)).pattern
         return {key async for key in self.redis.scan_iter(match=pattern)}
 
-    async def told(self, name: str) -> set[str]:
-        """Reasons of the Kubernetes Events about the event."""
+    async def told(self, name: str) -> Counter[str]:
+        """Reasons of the Kubernetes Events about the event, and how often each was posted."""
         events = await self.cluster.list_all("v1", "Event", self.namespace)
-        return {event["reason"] for event in events if event["involvedObject"]["name"] == name}
+        return Counter(event["reason"] for event in events if event["involvedObject"]["name"] == name)
 
     async def until_told(self, name: str, *reasons: str) -> None:
         """Wait for Kubernetes Events: they are posted beside everything else."""
 
         async def are_posted() -> bool:
-            return set(reasons) <= await self.told(name)
+            return set(reasons) <= (await self.told(name)).keys()
 
         await until(are_posted, f"Kubernetes Events {reasons} about {name}")
 

@@ -69,7 +69,7 @@ async def run(wanted: set[str], rounds: int, console: Console) -> list[Result]:
         raise SystemExit(f"no such row: {', '.join(sorted(unknown))}")
     results = []
     try:
-        await world.up("stores")
+        await world.up("stores", waits_for_disk=True)
         for module in chosen:
             console.print(f"[bold]{', '.join(row.id for row in module.ROWS)}[/] {module.ROWS[0].what}", highlight=False)
             measured = await measure(module, world, rounds, console)

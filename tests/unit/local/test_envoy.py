@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from tiketi_local.envoy import BACKENDS, bootstrap
 from tiketi_local.site import Site
+from tiketi_runtime.settings import RuntimeSettings
+from tiketi_runtime.web import server_config
 
 
 @pytest.fixture
@@ -43,3 +46,13 @@ def test_limits_are_counted_before_a_request_is_routed(site: Site) -> None:
     (listener,) = bootstrap(site)["static_resources"]["listeners"]
     filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
     assert [item["name"] for item in filters] == ["envoy.filters.http.local_ratelimit", "envoy.filters.http.router"]
+
+
+def test_the_door_ends_idle_connections_before_a_service_does(site: Site) -> None:
+    for cluster in bootstrap(site)["static_resources"]["clusters"]:
+        (options,) = cluster["typed_extension_protocol_options"].values()
+        idle = options["common_http_protocol_options"]["idle_timeout"]
+        assert float(idle.removesuffix("s")) < _KEPT_BY_SERVICES
+
+
+_KEPT_BY_SERVICES = server_config(FastAPI(), RuntimeSettings()).timeout_keep_alive

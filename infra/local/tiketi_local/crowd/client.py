@@ -136,10 +136,11 @@ class BuyerClient:
             with self._timings.measure(step):
                 async with self._http.request(method, self._sale.origin + path, json=body, headers=sent) as answer:
                     document: Json = await answer.json(content_type=None) if answer.status != 204 else {}
-            self._timings.answers[step, answer.status] += 1
             if answer.status < 400:
                 return document
             refusal = Refused(step, answer.status, document)
+            says_when = "Retry-After" in answer.headers
+            self._timings.note_refusal(step, answer.status, refusal.code, says_when=says_when)
             if answer.status not in (429, 503):
                 raise refusal
             await asyncio.sleep(refusal.retry_after)

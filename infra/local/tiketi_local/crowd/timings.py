@@ -22,11 +22,15 @@ class Summary:
 
 
 class Timings:
-    """Collects durations by step, and answers by status."""
+    """Collects durations by step, and the answers no buyer likes."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = defaultdict(list)
-        self.answers: Counter[tuple[str, int]] = Counter()
+        self.server_errors: Counter[tuple[str, int, str]] = Counter()
+        """Answers of 500 and above, by step, status and problem code, but for those in ``put_off``. Empty is well."""
+        self.put_off: Counter[tuple[str, str]] = Counter()
+        """Answers 503 that said when to come again, by step and problem code. A store that does not answer for a moment
+        makes some, and the buyer is served a moment later."""
 
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
@@ -37,13 +41,16 @@ class Timings:
         finally:
             self._seconds[step].append(time.perf_counter() - started)
 
+    def note_refusal(self, step: str, status: int, code: str, *, says_when: bool) -> None:
+        """Count an answer of 500 or above. ``says_when``: it has a Retry-After."""
+        if status == 503 and says_when:
+            self.put_off[step, code] += 1
+        elif status >= 500:
+            self.server_errors[step, status, code] += 1
+
     def summaries(self) -> list[Summary]:
         """One row a step, in the order in which the steps were first taken."""
         return [_summary(step, seconds) for step, seconds in self._seconds.items()]
-
-    def server_errors(self) -> int:
-        """Answers of 500 and above."""
-        return sum(count for (_, status), count in self.answers.items() if status >= 500)
 
 
 def _summary(step: str, seconds: list[float]) -> Summary:
