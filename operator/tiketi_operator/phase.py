@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from tiketi_runtime.contracts.identity import PUBLIC
 from tiketi_runtime.contracts.phase import boundaries
-from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
-from tiketi_runtime.contracts.ticket_event import Lane
-from tiketi_runtime.contracts.ticket_event_status import Timeline
+from tiketi_runtime.contracts.sale_sheet import LineSheet, Phase, SaleContent
+from tiketi_runtime.contracts.ticket_event import Lane, Presale
+from tiketi_runtime.contracts.ticket_event_status import PresaleTimes, Timeline
 
 GUARDED_PHASES = frozenset({Phase.ARMED, Phase.PREQUEUE, Phase.PRESALE, Phase.ON_SALE, Phase.PAUSED})
 """Phases in which deleting the event would hurt buyers."""
@@ -53,7 +55,23 @@ def timeline_of(sale: SaleContent) -> Timeline:
     return Timeline(
         arm_at=sale.arm_at.astimezone(UTC),
         prequeue_at=None if sale.prequeue_at is None else sale.prequeue_at.astimezone(UTC),
+        presales=presale_times([line for line in sale.lines if line.name != PUBLIC]),
         opens_at=sale.opens_at.astimezone(UTC),
         closes_at=sale.closes_at.astimezone(UTC),
         asleep_at=asleep_at(sale).astimezone(UTC) if sale.lane == Lane.DEDICATED else None,
+    )
+
+
+def presale_times(presales: Sequence[LineSheet | Presale]) -> tuple[PresaleTimes, ...] | None:
+    """When each presale is open, in UTC; None if there is none."""
+    return (
+        tuple(
+            PresaleTimes(
+                name=presale.name,
+                opens_at=presale.opens_at.astimezone(UTC),
+                closes_at=presale.closes_at.astimezone(UTC),
+            )
+            for presale in presales
+        )
+        or None
     )

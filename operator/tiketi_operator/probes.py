@@ -17,7 +17,7 @@ from tiketi_operator.phase import Stage
 from tiketi_operator.plan import Plan
 from tiketi_operator.queue_setup import Provisioned
 from tiketi_operator.settings import OperatorSettings
-from tiketi_operator.status import FALSE, TRUE, Fact, Facts, unknown, utc_text
+from tiketi_operator.status import FALSE, TRUE, WAITING_FOR_QUEUE, Fact, Facts, unknown, utc_text
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import RateLimits, SaleContent
 from tiketi_runtime.contracts.ticket_event import Lane, TicketEvent
@@ -223,7 +223,7 @@ def routing_fact(answer: Answer, event: EventId, queue: Fact) -> Fact:
     if answer.status == 429:
         return Fact(TRUE, "Limited", "The gateway leads to the event, and limits the operator's own requests.")
     if queue.status is not TRUE and answer.status == 404:
-        return Fact(FALSE, "WaitingForQueue", "The services do not know the event yet.")
+        return Fact(FALSE, WAITING_FOR_QUEUE, "The services do not know the event yet.")
     if answer.status == 0:
         return Fact(FALSE, "GatewayUnreachable", f"The gateway does not answer: {answer.fault}.")
     return Fact(

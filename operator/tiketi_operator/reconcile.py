@@ -17,7 +17,7 @@ from tiketi_operator.phase import GUARDED_PHASES, instants, next_instant
 from tiketi_operator.plan import SharedNeed, plan, shared_objects
 from tiketi_operator.ports import Ports
 from tiketi_operator.probes import queue_fact
-from tiketi_operator.queue_setup import Provisioned
+from tiketi_operator.queue_setup import Provisioned, Stored
 from tiketi_operator.sale import (
     Books,
     Unsellable,
@@ -210,20 +210,21 @@ async def _with_sheet(event: TicketEvent, sale: SaleContent | None, books: Books
 async def _with_new_sheet(event: TicketEvent, compiled: SaleContent, books: Books, ports: Ports) -> Case:
     """What buyers were promised when they joined stays, whatever is asked for now."""
     before = await _sheet_before(event.id, ports)
-    sale, kept = keep_draws(compiled, before, await ports.sheets.now(), event.status.draws)
+    stored = None if before is None else before.sale
+    owed = () if before is None else await ports.reports.owed(event.id, before.provisioned.version)
+    sale, kept = keep_draws(compiled, stored, await ports.sheets.now(), event.status.draws, owed)
     case = await _with_reports(event, sale, await ports.sheets.provision(sale, books), ports)
     message = " ".join(each.message for each in kept)
     return replace(case, obstacle=Fact(TRUE, kept[0].reason, message) if kept else None)
 
 
-async def _sheet_before(event: EventId, ports: Ports) -> SaleContent | None:
+async def _sheet_before(event: EventId, ports: Ports) -> Stored | None:
     """The sheet that is about to be replaced; one that cannot be read must not be in the way."""
     try:
-        stored = await ports.sheets.stored(event)
+        return await ports.sheets.stored(event)
     except ValidationError as error:
         log.error("stored sheet cannot be read", extra={"event": event, "error": str(error)})
         return None
-    return None if stored is None else stored.sale
 
 
 async def _with_reports(event: TicketEvent, sale: SaleContent, provisioned: Provisioned, ports: Ports) -> Case:

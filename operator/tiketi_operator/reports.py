@@ -16,6 +16,7 @@ from tiketi_runtime.contracts.draw_file import DrawNotice
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.kubernetes_object import API_VERSION
 from tiketi_runtime.contracts.redis_keys import EventKeys
+from tiketi_runtime.contracts.sale_sheet import DrawPromise, RefusedSheet
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import Draw
 from tiketi_runtime.errors import TiketiError
@@ -46,6 +47,18 @@ class Reports:
         found = cast("dict[bytes, bytes]", await self._redis.hgetall(EventKeys(event).draws))
         draws = (_read_draw(event, document) for document in found.values())
         return {draw.line: draw for draw in draws if draw is not None}
+
+    async def owed(self, event: EventId, version: int) -> tuple[DrawPromise, ...]:
+        """The promises to buyers for which ticket does not take over this version of the sheet; none if it does."""
+        document = await self._redis.get(EventKeys(event).refused)
+        if document is None:
+            return ()
+        try:
+            refused = RefusedSheet.model_validate_json(document)
+        except ValidationError as error:
+            log.error("refusal of a sheet cannot be read", extra={"event": event, "error": str(error)})
+            return ()
+        return refused.promises if refused.version == version else ()
 
     async def tell_notes(self, event: TicketEvent, now: datetime) -> None:
         """Post every note as a Kubernetes Event on the TicketEvent, once: the Event's name comes from the note.

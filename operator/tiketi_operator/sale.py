@@ -17,6 +17,7 @@ from tiketi_runtime.contracts.sale_sheet import (
     AdaptiveSheet,
     BeaconSheet,
     CodesSheet,
+    DrawPromise,
     LineSheet,
     QueueingMethod,
     QueueSheet,
@@ -32,6 +33,8 @@ Books = Mapping[Line, CodeBook]
 Chains = Mapping[str, Chain]
 """Beacon chains whose rounds can be verified, by hash."""
 
+_WARNING: Final = timedelta(minutes=1)
+"""Least time between the news that a draw was brought forward and the draw."""
 _NO_BOOKS: Final[Books] = MappingProxyType({})
 
 
@@ -167,28 +170,28 @@ class KeptDraw:
     message: str
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What buyers of a line were told of its draw when they joined."""
-
-    joins_from: datetime
-    draw_at: datetime | None
-    beacon: BeaconSheet | None
-    is_held: bool
-
-
 def keep_draws(
-    compiled: SaleContent, stored: SaleContent | None, now: datetime, shown: Sequence[Draw] = ()
+    compiled: SaleContent,
+    stored: SaleContent | None,
+    now: datetime,
+    shown: Sequence[Draw] = (),
+    owed: Sequence[DrawPromise] = (),
 ) -> tuple[SaleContent, tuple[KeptDraw, ...]]:
     """The sale without changes of draws that come too late, and what has to be said of them.
 
-    Once buyers may have joined a line, no draw is begun or dropped; one that is due or held does not move. ``stored``
-    is the sheet before this one. If Redis has lost it, ``shown`` (the draws in the status) tells what was promised; an
-    event that is seen for the first time has neither, and nobody can have joined it.
+    Once buyers may have joined a line, no draw is begun or dropped, or brought forward to surprise them; one that is
+    due or held does not move. A postponement changes nothing of that: ``LineSheet.joined_from`` remembers.
+
+    ``stored`` is the sheet before this one. If Redis has lost it, ``shown`` (the draws in the status) tells what was
+    promised; an event that is seen for the first time has neither. ``owed`` are the promises for which ticket, which
+    forgets nothing, did not take over the stored sheet: they count first.
     """
     lines, changes = [], []
     for line in compiled.lines:
-        kept, change = _keep_draw(line, _told(line, compiled, stored, shown), now)
+        told = _told(line, compiled, stored, now, shown, owed)
+        kept, change = (line, None) if told is None else _keep_draw(line, told, now, is_held=_is_held(line, shown))
+        if told is not None and told.joined_from < compiled.lead_in_at(line):
+            kept = kept.model_copy(update={"joined_from": told.joined_from})
         lines.append(kept)
         if change is not None and now < line.closes_at:
             changes.append(change)
@@ -197,32 +200,46 @@ def keep_draws(
     return SaleContent.model_validate({**dict(compiled), "lines": tuple(lines), "queue": queue}), tuple(changes)
 
 
-def _told(line: LineSheet, compiled: SaleContent, stored: SaleContent | None, shown: Sequence[Draw]) -> _Told | None:
-    draw = next((each for each in shown if each.line == line.name), None)
+def _told(
+    line: LineSheet,
+    compiled: SaleContent,
+    stored: SaleContent | None,
+    now: datetime,
+    shown: Sequence[Draw],
+    owed: Sequence[DrawPromise],
+) -> DrawPromise | None:
+    """What those who have joined the line were told; None if nobody can have joined it."""
+    promise = next((each for each in owed if each.line == line.name), None)
+    if promise is not None:
+        return promise
     if stored is not None:
         before = stored.line(line.name)
-        if before is None:
-            return None
-        is_held = draw is not None and draw.drawn_at is not None
-        return _Told(stored.lead_in_at(before), before.draw_at, before.beacon, is_held)
+        return None if before is None else stored.promise(before, now)
+    draw = next((each for each in shown if each.line == line.name), None)
     if draw is None:
         return None
     beacon = None if draw.beacon is None else BeaconSheet(chain=draw.beacon.chain, round=draw.beacon.round)
-    return _Told(compiled.lead_in_at(line), draw.draw_at, beacon, draw.drawn_at is not None)
+    return compiled.promise(line.model_copy(update={"draw_at": draw.draw_at, "beacon": beacon}), now)
 
 
-def _keep_draw(line: LineSheet, told: _Told | None, now: datetime) -> tuple[LineSheet, KeptDraw | None]:
-    if told is None or now < min(told.joins_from, told.draw_at or told.joins_from):
-        return line, None
+def _is_held(line: LineSheet, shown: Sequence[Draw]) -> bool:
+    return any(draw.line == line.name and draw.drawn_at is not None for draw in shown)
+
+
+def _keep_draw(
+    line: LineSheet, told: DrawPromise, now: datetime, *, is_held: bool
+) -> tuple[LineSheet, KeptDraw | None]:
     if told.draw_at is None:
         kept = line.model_copy(update={"draw_at": None, "beacon": None})
-        return kept, None if line.draw_at is None else _too_late(line, told.joins_from)
+        return kept, None if line.draw_at is None else _too_late(line, told.joined_from)
     if line.draw_at is None:
         kept = line.model_copy(update={"draw_at": told.draw_at, "beacon": told.beacon})
-        return kept, None if told.is_held else _promised(line, told.draw_at)
-    if told.draw_at <= now:  # its beacon may still be withdrawn
-        return line.model_copy(update={"draw_at": told.draw_at}), None
-    return line, None
+        return kept, None if is_held else _promised(line, told.draw_at)
+    if told.draw_at > now and line.draw_at >= min(told.draw_at, now + _WARNING):
+        return line, None
+    beacon = None if line.beacon is None else told.beacon  # it may be withdrawn at any time
+    kept = line.model_copy(update={"draw_at": told.draw_at, "beacon": beacon})
+    return kept, None if told.draw_at <= now else _too_soon(line, told.draw_at)
 
 
 def _too_late(line: LineSheet, joins_from: datetime) -> KeptDraw:
@@ -230,7 +247,7 @@ def _too_late(line: LineSheet, joins_from: datetime) -> KeptDraw:
         "DrawTooLate",
         f"Line {line.name} could be joined from {joins_from.isoformat()} on, and no draw of it was planned by then: it "
         "goes on in the order it has. Set spec.queueingMethod and spec.prequeue.shuffleAtEventStart of the QueuePolicy "
-        "back. A draw has to be planned before the line may be joined: make a new event for one.",
+        "back. A draw has to be planned before the line may be joined: make a new event, with another name, for one.",
     )
 
 
@@ -239,7 +256,16 @@ def _promised(line: LineSheet, draw_at: datetime) -> KeptDraw:
         "DrawPromised",
         f"Line {line.name} is drawn as of {draw_at.isoformat()} all the same: those who joined it were promised so. "
         "Set spec.queueingMethod and spec.prequeue.shuffleAtEventStart of the QueuePolicy back. For a sale in the "
-        "order of joining make a new event.",
+        "order of joining make a new event, with another name.",
+    )
+
+
+def _too_soon(line: LineSheet, draw_at: datetime) -> KeptDraw:
+    return KeptDraw(
+        "DrawTooSoon",
+        f"Line {line.name} is drawn at {draw_at.isoformat()} all the same: buyers who joined it count on that, and the "
+        f"draw was brought forward with less than {format_duration(_WARNING)} of warning. Set spec.sale.opensAt (of a "
+        "presale: its opensAt), or spec.lottery.drawBefore of the QueuePolicy, to a time that leaves as much, or back.",
     )
 
 

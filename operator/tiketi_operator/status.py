@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from tiketi_operator.phase import Stage, stage_at, timeline_of
+from tiketi_operator.phase import Stage, presale_times, stage_at, timeline_of
 from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import (
@@ -23,6 +23,9 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 READY, RECONCILING, STALLED, ARMED = "Ready", "Reconciling", "Stalled", "Armed"
 QUEUE_READY, CAPACITY_READY, ROUTING_READY = "QueueReady", "CapacityReady", "RoutingReady"
 LIMITS_ENFORCED, INVENTORY_CONSISTENT = "LimitsEnforced", "InventoryConsistent"
+
+WAITING_FOR_QUEUE = "WaitingForQueue"
+"""Reason of a route that lacks nothing but a queue that is ready."""
 
 _OWNED = ("phase", "observedGeneration", "conditions", "timeline", "draws", "replicas")
 
@@ -110,7 +113,7 @@ def compose(
     found[ARMED] = _armed(sale, judged, now)
     found[INVENTORY_CONSISTENT] = NOT_AUDITED
     summary = {
-        READY: _ready(found, judged.obstacle, phase, sale),
+        READY: _ready(found, judged, phase, sale),
         RECONCILING: _reconciling(found),
         STALLED: judged.obstacle or judged.refusal or _NOT_STALLED,
     }
@@ -118,7 +121,7 @@ def compose(
         phase=phase,
         observed_generation=event.generation,
         conditions=_conditions({**summary, **found}, event, now),
-        timeline=timeline_of(sale) if sale is not None else _asked_for(event),
+        timeline=timeline_of(sale) if sale is not None else _timeline_without_sale(event),
         draws=judged.draws,
         replicas=judged.replicas,
     )
@@ -158,16 +161,18 @@ def is_settled(status: TicketEventStatus) -> bool:
 
 
 def notices(old: TicketEventStatus, new: TicketEventStatus) -> list[Notice]:
-    """One for the phase if it changed, one for each condition that turned."""
+    """One for the phase if it changed, and one for each condition that turned and is not told of by another.
+
+    Unknown is no news: it ends in something that is.
+    """
     found = []
     if new.phase is not None and new.phase != old.phase:
         before = "" if old.phase is None else f", was {old.phase}"
         found.append(Notice(new.phase, f"The sale is {new.phase}{before}."))
-    before_by_type = {condition.type: condition.status for condition in old.conditions}
-    for condition in new.conditions:
-        quiet = FALSE if condition.type in (STALLED, RECONCILING) else UNKNOWN
-        if condition.type != RECONCILING and condition.status != before_by_type.get(condition.type, quiet):
-            found.append(_turned(condition))
+    known = {condition.type: condition for condition in old.conditions}
+    turned = [condition for condition in new.conditions if _has_turned(condition, known.get(condition.type))]
+    wrong = {condition.type for condition in new.conditions if _is_wrong(condition)}
+    found += [_news(condition) for condition in turned if not _is_told_by_another(condition, turned, wrong)]
     draws_before = {draw.line: draw for draw in old.draws}
     return [*found, *(notice for draw in new.draws for notice in _drawn(draw, draws_before.get(draw.line)))]
 
@@ -207,14 +212,16 @@ def _armed(sale: SaleContent | None, facts: Facts, now: datetime) -> Fact:
     return Fact(UNKNOWN if waiting else FALSE, f"{missing[0][0].removesuffix(READY)}NotReady", message)
 
 
-def _ready(found: Mapping[str, Fact], obstacle: Fact | None, phase: Phase, sale: SaleContent | None) -> Fact:
-    if obstacle is not None:
-        return Fact(FALSE, obstacle.reason, obstacle.message)
+def _ready(found: Mapping[str, Fact], facts: Facts, phase: Phase, sale: SaleContent | None) -> Fact:
+    if facts.obstacle is not None:
+        return Fact(FALSE, facts.obstacle.reason, facts.obstacle.message)
     due = {name: fact for name, fact in found.items() if fact.due and name != ARMED}
     for status in (FALSE, UNKNOWN):
         wrong = [(name, fact) for name, fact in due.items() if fact.status is status]
         if wrong:
             return Fact(status, wrong[0][1].reason, "; ".join(f"{name}: {fact.message}" for name, fact in wrong))
+    if facts.refusal is not None:
+        return Fact(TRUE, facts.refusal.reason, f"{_outlook(phase, sale)} Deletion is put off. {facts.refusal.message}")
     return Fact(TRUE, "NothingWrong", _outlook(phase, sale))
 
 
@@ -250,10 +257,44 @@ def _condition(name: str, fact: Fact, before: Condition | None, generation: int,
     )
 
 
-def _turned(condition: Condition) -> Notice:
-    good = FALSE if condition.type in (STALLED, RECONCILING) else TRUE
-    is_warning = condition.status not in (good, UNKNOWN)
-    return Notice(condition.reason, f"{condition.type} is {condition.status}: {condition.message}", is_warning)
+def _has_turned(condition: Condition, before: Condition | None) -> bool:
+    """Whether there is something to tell. What stalls an event may be followed at once by something else that does."""
+    if condition.type == RECONCILING or condition.status is UNKNOWN:
+        return False
+    if before is None:
+        return condition.type != STALLED or condition.status is TRUE
+    return condition.status is not before.status or (_is_stalled(condition) and condition.reason != before.reason)
+
+
+def _is_stalled(condition: Condition) -> bool:
+    return condition.type == STALLED and condition.status is TRUE
+
+
+def _is_wrong(condition: Condition) -> bool:
+    return _is_stalled(condition) or (condition.type not in (STALLED, RECONCILING) and condition.status is FALSE)
+
+
+def _is_told_by_another(condition: Condition, turned: Sequence[Condition], wrong: Set[str]) -> bool:
+    """Whether another condition tells the same: the one that a problem belongs to or, when it is over, Ready.
+
+    One problem is one Event, though it makes several conditions turn.
+    """
+    if condition.type == STALLED and condition.status is FALSE:
+        return any(other.type == READY and other.status is TRUE for other in turned)
+    if condition.type not in wrong:
+        return False
+    if condition.type == ARMED:  # what was wrong long before the event is armed has to be told again then
+        return any(other.type in wrong & {QUEUE_READY, CAPACITY_READY, ROUTING_READY} for other in turned)
+    if condition.type == ROUTING_READY:
+        return condition.reason == WAITING_FOR_QUEUE and QUEUE_READY in wrong
+    if condition.type == LIMITS_ENFORCED:  # both are read from one answer
+        return ROUTING_READY in wrong
+    return condition.type == READY
+
+
+def _news(condition: Condition) -> Notice:
+    message = f"{condition.type} is {condition.status}: {condition.message}"
+    return Notice(condition.reason, message, _is_wrong(condition))
 
 
 def _drawn(draw: Draw, before: Draw | None) -> list[Notice]:
@@ -271,7 +312,15 @@ def _drawn(draw: Draw, before: Draw | None) -> list[Notice]:
     return told
 
 
-def _asked_for(event: TicketEvent) -> Timeline:
-    """What can be said of the timeline while the event cannot be compiled."""
-    sale = event.spec.sale
-    return Timeline(opens_at=sale.opens_at.astimezone(UTC), closes_at=sale.closes_at.astimezone(UTC))
+def _timeline_without_sale(event: TicketEvent) -> Timeline:
+    """What can be said of the timeline while the event cannot be compiled: what was in effect last, else what is asked
+    for.
+    """
+    last, sale = event.status.timeline, event.spec.sale
+    if last is not None and last.arm_at is not None:  # only a compiled sale has an arming time
+        return last
+    return Timeline(
+        presales=presale_times(sale.presales),
+        opens_at=sale.opens_at.astimezone(UTC),
+        closes_at=sale.closes_at.astimezone(UTC),
+    )

@@ -20,6 +20,7 @@ PLURALS = {
     "Secret": "secrets",
     "TicketEvent": "ticketevents",
 }
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _UNCHECKED = "some validation rules were not checked"
 
 
@@ -70,19 +71,31 @@ class ApiServer:
         """The object as it is stored now. Raises Refused if there is none."""
         return await self._request("GET", _object(manifest), {})
 
+    async def row(self, manifest: Manifest) -> Mapping[str, Any]:
+        """What ``kubectl get -o wide`` shows of the object, by column. Raises Refused if there is none."""
+        table = await self._request("GET", _object(manifest), {}, accept=_TABLE)
+        names = [column["name"] for column in table["columnDefinitions"]]
+        (row,) = table["rows"]
+        return dict(zip(names, row["cells"], strict=True))
+
     async def delete(self, manifest: Manifest) -> None:
         """Delete an object. Raises Refused if there is none."""
         await self._request("DELETE", _object(manifest), {})
 
     async def _request(
-        self, method: str, path: str, query: Mapping[str, str], body: Manifest | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Manifest | None = None,
+        accept: str = "application/json",
     ) -> Manifest:
         content = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
         request = await self._api.param_serialize(
             method,
             path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json", "Content-Type": content},
+            header_params={"Accept": accept, "Content-Type": content},
             body=body,
             auth_settings=["BearerToken"],
         )

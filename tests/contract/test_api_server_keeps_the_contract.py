@@ -161,6 +161,25 @@ async def test_the_operators_notes_to_itself_are_kept_as_they_are(api: ApiServer
     assert stored["status"]["operator"] == notes
 
 
+async def test_columns_show_the_times_in_effect(api: ApiServer, namespace: str) -> None:
+    event = first_sale(namespace, "in-effect")
+    await api.apply(event)
+    assert (await api.row(event))["Opens"] is None
+    times = {"opensAt": "2027-01-01T11:00:00Z", "closesAt": "2027-01-02T11:00:00Z"}
+    await api.apply({**without_spec(event), "status": {"timeline": times}}, "/status")
+    row = await api.row(event)
+    assert (row["Opens"], row["Closes"]) == ("2027-01-01T11:00:00Z", "2027-01-02T11:00:00Z")
+
+
+async def test_a_column_shows_that_deletion_was_asked_for(api: ApiServer, namespace: str) -> None:
+    event = first_sale(namespace, "kept")
+    await api.apply({**event, "metadata": {**event["metadata"], "finalizers": ["tiketi.dev/finalizer"]}})
+    assert (await api.row(event))["Deleting"] in (None, "<none>", "<unknown>")
+    await api.delete(event)
+    assert re.fullmatch(r"\d+s", (await api.row(event))["Deleting"])
+    await api.apply(event)  # without the finalizer: nothing keeps it
+
+
 async def test_a_misspelt_field_is_refused_by_name(api: ApiServer, namespace: str) -> None:
     event = first_sale(namespace, "misspelt")
     event["spec"]["sale"]["holdTime"] = "5m"

@@ -14,6 +14,13 @@ TYPES = "type.googleapis.com/envoy"
 
 _PRIVATE = ("/internal", "/metrics", "/healthz", "/readyz", "/.well-known")
 """What services answer to each other and to their watchers, not to buyers."""
+DOCUMENTS = {
+    "ticket": "/openapi.json",
+    "auth": "/auth/openapi.json",
+    "payment": "/payments/openapi.json",
+    "stats": "/stats/openapi.json",
+}
+"""Where buyers' programs find the reference of each service's interface (OpenAPI), by Envoy's cluster."""
 
 
 def discovery_response(events: Sequence[Config]) -> Config:
@@ -30,6 +37,8 @@ def _private() -> list[Config]:
 def _fixed() -> list[Config]:
     live = {"safe_regex": {"regex": "/events/[^/]+/[^/]+/live/?"}}
     return [
+        _index(),
+        *(_document(path, cluster) for cluster, path in DOCUMENTS.items()),
         _forward("/auth", "auth"),
         _forward("/payments", "payment", timeout="45s"),  # a confirm may wait 35 s for the vendor
         _forward("/stats", "stats"),
@@ -42,10 +51,26 @@ def _forward(prefix: str, cluster: str, timeout: str = "15s") -> Config:
     return {"match": {"path_separated_prefix": prefix}, "route": {"cluster": cluster, "timeout": timeout}}
 
 
+def _index() -> Config:
+    """The origin itself: there is no page here, but what is."""
+    reading = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    body = json.dumps({"title": "Tiketi", "documents": DOCUMENTS})
+    return {
+        "match": {"path": "/", "headers": [reading]},
+        "direct_response": {"status": 200, "body": {"inline_string": body}},
+    }
+
+
+def _document(path: str, cluster: str) -> Config:
+    """Every service has its document at the same path; the one origin needs a path for each."""
+    return {"match": {"path": path}, "route": {"cluster": cluster, "prefix_rewrite": "/openapi.json"}}
+
+
 def local_replies() -> Config:
-    """Envoy's own answers as problem documents (RFC 9457), like those of the services."""
+    """Envoy's own answers: problem documents (RFC 9457) like those of the services, and the index as it is written."""
     return {
         "mappers": [
+            _reply_as_written(200),
             _reply(400, "malformed-request", "Malformed request"),
             _reply(404, "not-found", "Not found"),
             _reply(429, "rate-limited", "Too many requests", retry_after=1),
@@ -56,17 +81,24 @@ def local_replies() -> Config:
     }
 
 
+def _reply_as_written(status: int) -> Config:
+    """The route's own body, which is JSON."""
+    body_format = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"}
+    return {"filter": _has_status(status), "body_format_override": body_format}
+
+
 def _reply(status: int, code: str, title: str, retry_after: int | None = None) -> Config:
     """How one status is answered. retry_after: seconds, unless the route's own limit says another number."""
-    comparison = {"op": "EQ", "value": {"default_value": status, "runtime_key": f"front.{status}"}}
-    mapper: Config = {
-        "filter": {"status_code_filter": {"comparison": comparison}},
-        "body_format_override": _problem(status, code, title),
-    }
+    mapper: Config = {"filter": _has_status(status), "body_format_override": _problem(status, code, title)}
     if retry_after is not None:
         header = {"key": "retry-after", "value": str(retry_after)}
         mapper["headers_to_add"] = [{"header": header, "append_action": "ADD_IF_ABSENT"}]
     return mapper
+
+
+def _has_status(status: int) -> Config:
+    comparison = {"op": "EQ", "value": {"default_value": status, "runtime_key": f"front.{status}"}}
+    return {"status_code_filter": {"comparison": comparison}}
 
 
 def _problem(status: int | str, code: str, title: str) -> Config:

@@ -143,6 +143,11 @@ class EventKeys:
         return f"{self.prefix}adopted"
 
     @property
+    def refused(self) -> str:
+        """The sheet that ticket does not take over, because it breaks promises, and these: JSON. Written by ticket."""
+        return f"{self.prefix}refused"
+
+    @property
     def epoch(self) -> str:
         """Hash ``epoch``, ``run_id``: the Redis server this event was registered on. Written by ticket."""
         return f"{self.prefix}epoch"
@@ -185,6 +190,10 @@ class EventKeys:
     def notes(self) -> str:
         """Stream of what services want told as Kubernetes Events: fields reason, message, warning. Bounded."""
         return f"{self.prefix}notes"
+
+    def told(self, topic: str) -> str:
+        """What was warned of last in ``notes``, of one topic: no process tells it again."""
+        return f"{self.prefix}told:{topic}"
 
     @property
     def draws(self) -> str:

@@ -101,10 +101,35 @@ class LineSheet(Document):
     """Goes into the draw; None: buyers have to trust the operator."""
     codes: CodesSheet | None = None
     """None: nobody is asked for a code."""
+    joined_from: AwareDatetime | None = None
+    """Since when buyers may have joined, if the sale was postponed later. None: since ``SaleContent.lead_in_at``."""
 
     def is_open(self, now: datetime) -> bool:
         """Whether buyers of this line are admitted at ``now``."""
         return self.opens_at <= now < self.closes_at
+
+
+class DrawPromise(Document):
+    """What those who may have joined a line were told of its draw."""
+
+    line: Line
+    joined_from: AwareDatetime
+    draw_at: AwareDatetime | None = None
+    """None: that the order is that of joining."""
+    beacon: BeaconSheet | None = None
+
+    def is_broken_by(self, line: LineSheet, now: datetime) -> bool:
+        """Whether the line would be drawn although that was not said, or not although it was, or before its time."""
+        if self.draw_at is None or line.draw_at is None:
+            return self.draw_at is not line.draw_at
+        return line.draw_at < min(self.draw_at, now)
+
+
+class RefusedSheet(Document):
+    """A sheet that ticket does not take over, because of promises that it breaks: ``EventKeys.refused``."""
+
+    version: int
+    promises: tuple[DrawPromise, ...]
 
 
 class AdaptiveSheet(Document):
@@ -199,6 +224,14 @@ class SaleContent(Document):
         if line.name == PUBLIC and self.prequeue_at is not None:
             return self.prequeue_at
         return min(self.arm_at, line.opens_at)
+
+    def promise(self, line: LineSheet, now: datetime) -> DrawPromise | None:
+        """What was promised to those in ``line``; None if nobody can have joined it by ``now``."""
+        instants = (self.lead_in_at(line), line.joined_from, line.draw_at)
+        joined_from = min(instant for instant in instants if instant is not None)
+        if now < joined_from:
+            return None
+        return DrawPromise(line=line.name, joined_from=joined_from, draw_at=line.draw_at, beacon=line.beacon)
 
 
 class SaleSheet(SaleContent):

@@ -39,11 +39,20 @@ class Condition(ContractModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
 
 
+class PresaleTimes(ContractModel):
+    """When one presale is open."""
+
+    name: Annotated[str, StringConstraints(max_length=40)]
+    opens_at: AwareDatetime
+    closes_at: AwareDatetime
+
+
 class Timeline(ContractModel):
-    """The instants everything happens at, worked out from spec and policy."""
+    """The instants everything happens at, worked out from spec and policy: those in effect."""
 
     arm_at: AwareDatetime | None = None
     prequeue_at: AwareDatetime | None = None
+    presales: Annotated[tuple[PresaleTimes, ...], Field(max_length=8)] | None = None
     opens_at: AwareDatetime | None = None
     closes_at: AwareDatetime | None = None
     asleep_at: AwareDatetime | None = None

@@ -178,6 +178,18 @@ async def test_routes_stay_while_the_api_server_is_away_and_follow_it_when_it_is
     assert await put_on_sale(RateLimits(per_event=PLENTY), "ticket") != path
 
 
+async def test_the_origin_says_where_the_interfaces_are_described(door: World) -> None:
+    async with ClientSession(door.url("front")) as session:
+        async with session.get("/") as answer:
+            assert (answer.status, answer.content_type) == (200, "application/json")
+            documents = (await answer.json())["documents"]
+        assert documents["auth"] == "/auth/openapi.json"
+        async with session.get(documents["ticket"]) as answer:
+            assert await answer.text() == "ticket /openapi.json"
+        async with session.post("/") as answer:
+            assert await answer.text() == "ticket /"
+
+
 @pytest.mark.parametrize("path", ["/internal/orders/close", "/metrics", "/payments/../internal/orders/close"])
 async def test_what_is_not_for_buyers_is_not_found(door: World, path: str) -> None:
     async with ClientSession() as session:

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.integration.operator.stage import PATIENCE, PLATFORM, Operator, Stage, until, value_of
 
+from tiketi_operator.status import utc_text
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.kubernetes import Manifest
 
 pytestmark = pytest.mark.usefixtures("operator")
+HOUR = timedelta(hours=1)
 
 
 async def sheet_of(stage: Stage, name: str) -> SaleSheet:
@@ -160,6 +162,24 @@ async def test_an_unknown_policy_stalls_the_event_until_it_appears(stage: Stage)
     assert (await stage.condition(name, "Stalled"))["status"] == "False"
 
 
+async def test_a_change_that_cannot_be_carried_out_is_told_once_and_shows_the_times_in_effect(stage: Stage) -> None:
+    await stage.policy("brief", sessionDuration="15m")
+    now = datetime.now(UTC)
+    fans = {"name": "fans", "opensAt": utc_text(now + HOUR), "closesAt": utc_text(now + 2 * HOUR)}
+    sale = {"opensAt": utc_text(now + 3 * HOUR), "closesAt": utc_text(now + 9 * HOUR), "presales": [fans]}
+    name = await stage.event(queuePolicyRef={"name": "brief"}, sale=sale)
+    await stage.until_condition(name, "Ready", "True")
+    in_effect = (await stage.status(name))["timeline"]
+    assert (in_effect["opensAt"], in_effect["presales"]) == (sale["opensAt"], [fans])
+    refused = {**sale, "opensAt": utc_text(now + 5 * HOUR), "holdDuration": "30m"}
+    await stage.event(name, queuePolicyRef={"name": "brief"}, sale=refused)
+    await stage.until_condition(name, "Stalled", "True", "HoldLongerThanSession")
+    await stage.until_told(name, "HoldLongerThanSession")
+    await asyncio.sleep(1)  # Events of one visit are posted one after the other
+    assert (await stage.told(name))["HoldLongerThanSession"] == 1
+    assert (await stage.status(name))["timeline"] == in_effect
+
+
 async def test_a_policy_that_goes_leaves_the_sale_as_it_was(stage: Stage) -> None:
     await stage.policy("fleeting")
     name = await stage.event(queuePolicyRef={"name": "fleeting"}, opens_in=-1)
@@ -230,6 +250,7 @@ async def test_deleting_an_event_with_buyers_in_it_takes_a_reason(stage: Stage) 
     assert len(await stage.children(name)) == 2
     assert (await stage.condition(name, "Ready"))["status"] == "True"
     await stage.until_told(name, "DeletionRefused")
+    assert (await stage.condition(name, "Ready"))["reason"] == "DeletionRefused"
     await stage.annotate(name, confirm_delete="the artist is ill")
     await stage.until_gone(name)
     assert await stage.children(name) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from redis.asyncio import Redis
 from tests.integration.operator.stage import Operator, Stage, until
 
 from tiketi_runtime.contracts.draw_file import DrawNotice, Trust
-from tiketi_runtime.contracts.identity import event_id
+from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
-from tiketi_runtime.contracts.sale_sheet import SaleSheet
+from tiketi_runtime.contracts.sale_sheet import DrawPromise, RefusedSheet, SaleSheet
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -165,3 +166,39 @@ async def test_a_note_nobody_can_post_holds_up_no_other(stage: Stage) -> None:
     await note(stage, name, "x" * 2000, "y" * 5000)
     await note(stage, name, "Later")
     await stage.until_told(name, "Later")
+
+
+async def test_a_postponement_does_not_make_a_joined_line_new(stage: Stage) -> None:
+    await stage.policy("detour", prequeue={"opensBefore": "2h"})
+    name = await stage.event(queuePolicyRef={"name": "detour"})
+    await stage.until_condition(name, "Ready", "True")
+    joined = (await sheet_of(stage, name)).prequeue_at
+    await stage.event(name, opens_in=7200 + 3600, queuePolicyRef={"name": "detour"})
+
+    async def is_postponed() -> bool:
+        return (await sheet_of(stage, name)).lines[0].joined_from == joined
+
+    await until(is_postponed, "the sheet remembers since when the line may be joined")
+    await stage.policy("detour", **DRAWN_LATER)
+    await stage.until_condition(name, "Ready", "False", "DrawTooLate")
+    assert (await sheet_of(stage, name)).lines[0].draw_at is None
+
+
+async def test_a_sheet_that_the_services_refuse_is_written_anew(stage: Stage, lottery: str) -> None:
+    await publish(stage, lottery)
+    await stage.until_condition(lottery, "Ready", "True")
+    sheet, keys = await sheet_of(stage, lottery), EventKeys(event_id(stage.namespace, lottery))
+    promise = DrawPromise(line=PUBLIC, joined_from=datetime.now(UTC) - timedelta(hours=1))
+    refused = RefusedSheet(version=sheet.version, promises=(promise,))
+    await stage.redis.set(keys.refused, refused.model_dump_json(by_alias=True))
+    stalled = await stage.until_condition(lottery, "Stalled", "True", "DrawTooLate")
+    assert "spec.queueingMethod" in stalled["message"]
+    [line] = (await sheet_of(stage, lottery)).lines
+    assert (line.draw_at, line.joined_from) == (None, promise.joined_from)
+    await stage.redis.set(keys.refused, "{")
+    await stage.event(lottery, title="Looked at again", queuePolicyRef={"name": "by-lot"})
+
+    async def is_written() -> bool:
+        return (await sheet_of(stage, lottery)).title == "Looked at again"
+
+    await until(is_written, "a refusal that cannot be read is in nobody's way")

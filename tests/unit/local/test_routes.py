@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tiketi_local import routes
+from tiketi_local.envoy import BACKENDS
 
 EVENT = {"name": "gala", "match": {"prefix": "/events/demo/gala/"}, "route": {"cluster": "ticket"}}
 
@@ -49,8 +50,18 @@ def test_live_connections_of_an_event_without_routes_do_not_time_out() -> None:
 def test_envoys_own_answers_are_problem_documents() -> None:
     replies = routes.local_replies()
     bodies = [mapper["body_format_override"] for mapper in replies["mappers"]]
-    assert all(body["content_type"] == "application/problem+json" for body in [*bodies, replies["body_format"]])
-    assert {body["json_format"]["status"]: body["json_format"]["code"] for body in bodies}[429] == "rate-limited"
+    problems = [body for body in bodies if "json_format" in body]
+    assert all(body["content_type"] == "application/problem+json" for body in [*problems, replies["body_format"]])
+    assert {body["json_format"]["status"]: body["json_format"]["code"] for body in problems}[429] == "rate-limited"
+    assert len(problems) == len(bodies) - 1  # the index is no problem
+
+
+def test_the_origin_names_a_document_of_every_service_and_each_is_routed() -> None:
+    found = {route["match"]["path"]: route for route in table() if "path" in route["match"]}
+    index = json.loads(found["/"]["direct_response"]["body"]["inline_string"])
+    assert set(index["documents"]) == set(BACKENDS)
+    for service, path in index["documents"].items():
+        assert found[path]["route"] == {"cluster": service, "prefix_rewrite": "/openapi.json"}
 
 
 def test_routes_are_written_only_when_they_changed(tmp_path: Path) -> None:

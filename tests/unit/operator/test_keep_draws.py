@@ -8,7 +8,8 @@ from tests.unit.operator.events import CLOSES, OPENS, make_event, make_policy
 
 from tiketi_operator.sale import compile_sale, keep_draws
 from tiketi_runtime.contracts.beacon import QUICKNET
-from tiketi_runtime.contracts.sale_sheet import BeaconSheet, QueueingMethod, SaleContent
+from tiketi_runtime.contracts.identity import PUBLIC
+from tiketi_runtime.contracts.sale_sheet import BeaconSheet, DrawPromise, QueueingMethod, SaleContent
 from tiketi_runtime.contracts.ticket_event_status import Draw, DrawBeacon, DrawTrust
 
 SECOND = timedelta(seconds=1)
@@ -125,3 +126,86 @@ def test_each_line_goes_by_its_own_time() -> None:
     assert kept(fifo, lottery, during_presale) == ([presale_draw, None], ["DrawPromised"])
     assert kept(lottery, fifo, OPENS) == ([None, None], ["DrawTooLate"])
     assert kept(lottery, compiled(), during_presale) == ([presale_draw, DRAW_AT], [])
+
+
+def test_a_postponement_does_not_make_a_joined_line_new() -> None:
+    week = timedelta(days=7)
+    for before, first, then in ((FIFO, "fifo", "lottery"), (LOTTERY, "lottery", "fifo")):
+        postponed, _ = keep_draws(compiled(OPENS + week, queueingMethod=first), before, JOINS)
+        assert postponed.lines[0].joined_from == JOINS
+        reason = "DrawTooLate" if then == "lottery" else "DrawPromised"
+        draw_at = None if then == "lottery" else DRAW_AT + week
+        for opens_at in (OPENS + week, OPENS + 2 * week):
+            turned = compiled(opens_at, queueingMethod=then)
+            assert kept(turned, postponed, JOINS + timedelta(minutes=1)) == ([draw_at], [reason])
+
+
+def test_a_line_that_was_postponed_before_anybody_could_join_is_new() -> None:
+    later = compiled(OPENS + timedelta(days=7))
+    postponed, _ = keep_draws(later, FIFO, JOINS - SECOND)
+    assert postponed == later
+    turned = compiled(OPENS + timedelta(days=7), queueingMethod="lottery")
+    assert keep_draws(turned, postponed, JOINS) == (turned, ())
+
+
+def test_a_draw_that_is_past_does_not_move_however_often_the_sale_is_postponed() -> None:
+    sale = LOTTERY
+    for days in (1, 2, 3):
+        later = compiled(OPENS + timedelta(days=days), queueingMethod="lottery")
+        sale, _ = keep_draws(later, sale, OPENS, [PROMISED])
+        assert sale.lines[0].draw_at == DRAW_AT
+
+
+def test_a_draw_that_people_joined_for_is_never_brought_forward_to_surprise_them() -> None:
+    minute = timedelta(minutes=1)
+    now = JOINS + 10 * minute
+    for early in (now - minute, now, now + minute - SECOND):
+        sooner = compiled(early + timedelta(seconds=30), queueingMethod="lottery")
+        assert kept(sooner, LOTTERY, now) == ([DRAW_AT], ["DrawTooSoon"])
+        assert kept(sooner, None, now, PROMISED) == ([DRAW_AT], ["DrawTooSoon"])
+    announced = compiled(now + minute + timedelta(seconds=30), queueingMethod="lottery")
+    assert kept(announced, LOTTERY, now) == ([now + minute], [])
+    assert kept(announced, announced, now + minute) == ([now + minute], [])
+    sooner = compiled(now, queueingMethod="lottery")
+    assert kept(sooner, LOTTERY, sooner.lead_in_at(sooner.lines[0]) - SECOND)[1] == []
+
+
+def test_a_draw_that_is_not_brought_forward_keeps_its_beacon_and_says_what_to_do() -> None:
+    def drawn(opens_at: datetime, number: int) -> SaleContent:
+        beacon = {"chain": QUICKNET.hash, "round": number}
+        return compiled(opens_at, queueingMethod="lottery", lottery={"beacon": beacon})
+
+    promised, now = drawn(OPENS, 7), JOINS + timedelta(minutes=10)
+    sale, (fact,) = keep_draws(drawn(now, 6), promised, now)
+    assert sale.lines[0].beacon == promised.lines[0].beacon
+    for part in ("Line public", "2027-03-01T10:59:30", "spec.sale.opensAt", "spec.lottery.drawBefore"):
+        assert part in fact.message
+    withdrawn, _ = keep_draws(compiled(now, queueingMethod="lottery"), promised, now)
+    assert withdrawn.lines[0].beacon is None
+
+
+def test_no_other_beacon_is_named_for_a_draw_that_is_due() -> None:
+    promised = compiled(queueingMethod="lottery", lottery={"beacon": {"chain": QUICKNET.hash, "round": 7}})
+    known = compiled(queueingMethod="lottery", lottery={"beacon": {"chain": QUICKNET.hash, "round": 6}})
+    assert keep_draws(known, promised, DRAW_AT - SECOND) == (known, ())
+    assert keep_draws(known, promised, DRAW_AT) == (promised, ())
+    withdrawn, _ = keep_draws(LOTTERY, promised, DRAW_AT)
+    assert keep_draws(known, withdrawn, OPENS) == (withdrawn, ())
+
+
+def owed(draw_at: datetime | None) -> DrawPromise:
+    return DrawPromise(line=PUBLIC, joined_from=JOINS - timedelta(days=1), draw_at=draw_at)
+
+
+@pytest.mark.parametrize("stored", [None, "refused"])
+def test_what_the_services_remember_counts_when_nothing_else_does(stored: str | None) -> None:
+    week = timedelta(days=7)
+    for turned, promise, reason in (
+        (compiled(OPENS + week, queueingMethod="lottery"), owed(None), "DrawTooLate"),
+        (compiled(OPENS + week), owed(DRAW_AT), "DrawPromised"),
+    ):
+        sale, (fact,) = keep_draws(turned, turned if stored else None, JOINS, (), [promise])
+        line = sale.lines[0]
+        assert (line.draw_at, line.joined_from, fact.reason) == (promise.draw_at, promise.joined_from, reason)
+        assert not promise.is_broken_by(line, JOINS)
+        assert keep_draws(turned, sale, JOINS) == (sale, (fact,))

@@ -1,7 +1,7 @@
 """Conditions: what they say, when they turn, and what people are told."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from tiketi_operator.status import (
     utc_text,
 )
 from tiketi_runtime.contracts.phase import phase_at
+from tiketi_runtime.contracts.sale_sheet import SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import Condition, Draw, DrawTrust, TicketEventStatus
 
@@ -49,11 +50,15 @@ SCHEDULED, DURING = OPENS - timedelta(days=1), OPENS + timedelta(minutes=1)
 
 
 def status_of(
-    facts: Facts, now: datetime, changed_at: datetime = LONG_AGO, event: TicketEvent = EVENT
+    facts: Facts,
+    now: datetime,
+    changed_at: datetime = LONG_AGO,
+    event: TicketEvent = EVENT,
+    sale: SaleContent | None = SALE,
 ) -> TicketEventStatus:
     return compose(
         event,
-        SALE,
+        sale,
         facts,
         phase=phase_at(SALE, now),
         now=now,
@@ -143,6 +148,15 @@ def test_a_refused_deletion_does_not_make_the_sale_look_broken() -> None:
     assert condition(status, "Ready").status is TRUE
 
 
+def test_ready_says_why_an_event_that_is_to_be_deleted_is_still_there() -> None:
+    refusal = Fact(TRUE, "DeletionRefused", "Buyers are in it.")
+    ready = condition(status_of(replace(GOOD, refusal=refusal), DURING), "Ready")
+    assert ready.reason == "DeletionRefused"
+    assert "The sale closes at 2027-03-01T15:00:00Z." in ready.message
+    assert "Buyers are in it." in ready.message
+    assert condition(status_of(replace(GOOD, queue=BAD, refusal=refusal), DURING), "Ready").reason == "Broken"
+
+
 def test_a_condition_keeps_its_time_until_it_turns() -> None:
     first = status_of(GOOD, SCHEDULED)
     event = make_event(capacity={"lane": "Shared"}, generation=4, status=document(first))
@@ -178,16 +192,99 @@ def test_the_timeline_is_in_utc_without_what_does_not_happen() -> None:
     }
 
 
+def test_the_timeline_has_the_presales_in_utc() -> None:
+    opens = (OPENS - timedelta(hours=2)).astimezone(timezone(timedelta(hours=9)))
+    presale = {"name": "fans", "opensAt": opens, "closesAt": OPENS}
+    event = make_event(sale={"presales": [presale]})
+    expected = [{"name": "fans", "opensAt": "2027-03-01T09:00:00Z", "closesAt": "2027-03-01T11:00:00Z"}]
+    for sale in (compile_sale(event, make_policy()), None):
+        assert document(status_of(GOOD, SCHEDULED, event=event, sale=sale))["timeline"]["presales"] == expected
+
+
+def test_what_cannot_be_carried_out_does_not_enter_the_timeline() -> None:
+    in_effect = document(status_of(GOOD, SCHEDULED))["timeline"]
+    postponed = {"opensAt": OPENS + timedelta(hours=1)}
+    known = make_event(sale=postponed, status={"timeline": in_effect})
+    assert document(status_of(GOOD, SCHEDULED, event=known, sale=None))["timeline"] == in_effect
+
+
+def test_an_event_that_was_never_carried_out_shows_what_is_asked_for() -> None:
+    first = document(status_of(GOOD, SCHEDULED, sale=None))["timeline"]
+    assert first == {"opensAt": "2027-03-01T11:00:00Z", "closesAt": "2027-03-01T15:00:00Z"}
+    postponed = make_event(sale={"opensAt": OPENS + timedelta(hours=1)}, status={"timeline": first})
+    shown = document(status_of(GOOD, SCHEDULED, event=postponed, sale=None))["timeline"]
+    assert shown["opensAt"] == "2027-03-01T12:00:00Z"
+
+
+def told(before: TicketEventStatus, after: TicketEventStatus) -> list[tuple[str, bool]]:
+    """Owner and weight of each thing that people are told, but for the phase."""
+    found = notices(before, after)
+    return [(note.message.partition(" is ")[0], note.is_warning) for note in found if note.reason != after.phase]
+
+
 def test_people_are_told_of_each_turn_and_of_nothing_else() -> None:
     first = status_of(GOOD, SCHEDULED)
-    told = [(notice.reason, notice.is_warning) for notice in notices(TicketEventStatus(), first)]
-    assert ("Scheduled", False) in told
-    assert not any(is_warning for _, is_warning in told)
+    reasons = [(notice.reason, notice.is_warning) for notice in notices(TicketEventStatus(), first)]
+    assert ("Scheduled", False) in reasons
+    assert not any(is_warning for _, is_warning in reasons)
     assert notices(first, status_of(GOOD, SCHEDULED + timedelta(minutes=1))) == []
     broken = notices(first, status_of(replace(GOOD, queue=BAD), SCHEDULED))
-    assert {(notice.reason, notice.is_warning) for notice in broken} == {("Broken", True)}
+    assert [(notice.reason, notice.is_warning) for notice in broken] == [("Broken", True)]
     opened = notices(first, status_of(GOOD, DURING))
     assert [notice.message for notice in opened if notice.reason == "OnSale"] == ["The sale is OnSale, was Scheduled."]
+
+
+OBSTACLE = Fact(TRUE, "QueuePolicyNotFound", "There is none.")
+REFUSAL = Fact(TRUE, "DeletionRefused", "Buyers are in it.")
+NO_GATEWAY = Fact(FALSE, "GatewayUnreachable", "It does not answer.")
+NO_EVENT = Fact(FALSE, "WaitingForQueue", "The services do not know it yet.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "owner"),
+    [
+        (replace(GOOD, obstacle=OBSTACLE), "Stalled"),
+        (replace(GOOD, refusal=REFUSAL), "Stalled"),
+        (replace(GOOD, queue=BAD), "QueueReady"),
+        (replace(GOOD, capacity=BAD), "CapacityReady"),
+        (replace(GOOD, routing=BAD), "RoutingReady"),
+        (replace(GOOD, limits=BAD), "LimitsEnforced"),
+        (replace(GOOD, routing=NO_GATEWAY, limits=NO_GATEWAY), "RoutingReady"),
+        (replace(GOOD, queue=BAD, routing=NO_EVENT, limits=BAD), "QueueReady"),
+    ],
+)
+def test_one_problem_is_told_once_by_the_condition_it_belongs_to(facts: Facts, owner: str) -> None:
+    good, bad = status_of(GOOD, DURING), status_of(facts, DURING)
+    assert told(good, bad) == [(owner, True)]
+    assert told(bad, bad) == []
+    assert [is_warning for _, is_warning in told(bad, good)].count(True) == 0
+
+
+def test_two_problems_are_told_apart() -> None:
+    bad = status_of(replace(GOOD, queue=BAD, routing=NO_GATEWAY, obstacle=OBSTACLE), DURING)
+    assert told(status_of(GOOD, DURING), bad) == [("Stalled", True), ("QueueReady", True), ("RoutingReady", True)]
+
+
+def test_another_obstacle_is_another_problem() -> None:
+    one, other = (status_of(replace(GOOD, obstacle=Fact(TRUE, why, "No.")), DURING) for why in ("One", "Other"))
+    assert [notice.reason for notice in notices(one, other)] == ["Other"]
+
+
+def test_an_obstacle_that_is_gone_is_told_by_ready_and_a_deletion_that_goes_on_by_stalled() -> None:
+    good = status_of(GOOD, DURING)
+    assert told(status_of(replace(GOOD, obstacle=OBSTACLE), DURING), good) == [("Ready", False)]
+    assert told(status_of(replace(GOOD, refusal=REFUSAL), DURING), good) == [("Stalled", False)]
+
+
+def test_what_was_wrong_before_is_told_again_when_the_event_should_be_armed() -> None:
+    facts = replace(GOOD, capacity=replace(BAD, settles=False))
+    assert told(status_of(facts, SCHEDULED), status_of(facts, SALE.arm_at)) == [("Armed", True)]
+
+
+def test_what_is_not_known_yet_is_no_news() -> None:
+    settling = status_of(replace(GOOD, queue=BAD), DURING, changed_at=DURING)
+    assert told(status_of(GOOD, DURING), settling) == []
+    assert told(settling, status_of(replace(GOOD, queue=BAD), DURING)) == [("QueueReady", True)]
 
 
 def test_a_draw_is_told_of_when_it_is_promised_and_when_it_is_held() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from tiketi_runtime.contracts.identity import EventId, Line
 from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
 from tiketi_services.ticket.queue import metrics
-from tiketi_services.ticket.queue.domain import DrawnOrder, Recovering
+from tiketi_services.ticket.queue.domain import DrawnOrder
+from tiketi_services.ticket.queue.each import for_each
 from tiketi_services.ticket.queue.recording import ClaimRecorder
 from tiketi_services.ticket.queue.repository import MOST_CLAIMS, MOST_GHOSTS, MOST_OFFERS, Candidates, Lines, Served
 from tiketi_services.ticket.queue.terms import LineTerms, may_serve, may_wait, terms_of
@@ -42,15 +42,18 @@ class Admitter:
 
     async def serve(self) -> None:
         """Offer free slots in every line that may be open. The scripts judge by their own clock."""
-        await _for_each(self._serve, self._terms(lambda _, line, now: may_serve(line, now)))
+        await for_each(self._serve, self._terms(lambda _, line, now: may_serve(line, now)))
 
     async def sweep(self) -> None:
         """Take silent buyers out of every line."""
-        await _for_each(self._sweep, self._terms(may_wait))
+        await for_each(self._sweep, self._terms(may_wait))
 
     async def record(self) -> None:
         """Copy claims to PostgreSQL that are not there yet."""
-        while await self._recorder.record_left_over(list(self._sales.all())) >= MOST_CLAIMS:
+        await for_each(self._record, list(self._sales.all()))
+
+    async def _record(self, event: EventId) -> None:
+        while await self._recorder.record_left_over([event]) >= MOST_CLAIMS:
             pass
 
     async def _serve(self, terms: LineTerms) -> None:
@@ -88,11 +91,3 @@ class Admitter:
         return [
             terms_of(sale, line) for sale in self._sales.all().values() for line in sale.lines if may(sale, line, now)
         ]
-
-
-async def _for_each(step: Callable[[LineTerms], Awaitable[None]], lines: Iterable[LineTerms]) -> None:
-    """All at once; a line that is being rebuilt keeps no other waiting. Raises the first of other troubles."""
-    results = await asyncio.gather(*(step(terms) for terms in lines), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, Recovering):
-            raise result

@@ -25,7 +25,7 @@ from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.queue import metrics
-from tiketi_services.ticket.queue.beacon import Beacons
+from tiketi_services.ticket.queue.beacon import Beacons, is_overdue, waiting_of
 from tiketi_services.ticket.queue.domain import Recovering
 from tiketi_services.ticket.queue.draws import (
     EVIDENCE_LIFE,
@@ -77,6 +77,7 @@ class Drawing:
         self._entries = entries
         self._beacons = beacons
         self._signer = signer
+        self._measured: set[tuple[EventId, Line]] = set()
         self._without_key: set[tuple[EventId, Line]] = set()
 
     async def step(self) -> None:
@@ -86,12 +87,17 @@ class Drawing:
         calls and keeps no other waiting.
         """
         await self._draws.refresh(self._sales.all())
-        now = datetime.now(UTC)
+        now, due = datetime.now(UTC), set()
         for sale in self._sales.all().values():
             for line in sale.lines:
                 name = (sale.event, line.name)
-                if name not in self._under_way and self._is_drawn(sale, line) and now < line.closes_at + _CLOCK_SKEW:
-                    self._under_way[name] = asyncio.create_task(self._go_on(sale, line, now))
+                if self._is_drawn(sale, line) and now < line.closes_at + _CLOCK_SKEW:
+                    due.add(name)
+                    if name not in self._under_way:
+                        self._under_way[name] = asyncio.create_task(self._go_on(sale, line, now))
+        for name in self._measured - due:
+            metrics.forget(metrics.OF_DRAW, *name)
+        self._measured = due
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=self._patience.total_seconds())
         ended = [name for name, task in self._under_way.items() if task.done()]
@@ -114,6 +120,7 @@ class Drawing:
         if record.facts is None:
             record = await self._with_beacon(sale, line, record)
         await self._show(record, line)
+        await self._watch_beacon(record)
         if record.facts is not None or not self._has_key(record):
             return
         if line.draw_at is None or now < line.draw_at - _CLOCK_SKEW:
@@ -136,6 +143,16 @@ class Drawing:
             )
         metrics.DRAWS_BLOCKED.labels(record.event, record.line).set(not has_key)
         return has_key
+
+    async def _watch_beacon(self, record: DrawRecord) -> None:
+        """Measure how long the order waits for its beacon, and warn when that will not come by itself."""
+        waiting, beacon = timedelta(0), record.beacon
+        if beacon is not None and record.fixed is not None and record.facts is None:
+            chain = self._beacons.chains.get(beacon.chain)
+            waiting = waiting_of(chain, beacon.round, record.fixed.at, datetime.now(UTC))
+            if is_overdue(chain, waiting):
+                await self._entries.warn_of_beacon(record.event, record.line, beacon, waiting)
+        metrics.BEACON_OVERDUE.labels(record.event, record.line).set(waiting.total_seconds())
 
     async def _committed(self, sale: SaleSheet, line: LineSheet) -> DrawRecord:
         """The draw, begun before anybody can join: sheets are adopted long before."""

@@ -33,6 +33,7 @@ from tiketi_runtime.postgres import Pool, load_queries
 from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.queue.domain import Receipt, Recovering, StaleReceipt, from_ms, to_ms
+from tiketi_services.ticket.queue.notes import Notes
 
 PACKAGE: Final = "tiketi_services.ticket.queue"
 EVIDENCE_LIFE: Final = timedelta(days=36525)
@@ -42,6 +43,7 @@ _SCAN_COUNT: Final = 2000
 _TURN_MS: Final = 5000
 _ENTRIES_FIXED: Final = "EntriesFixed"
 """Reason of the Kubernetes Event."""
+_BEACON_OVERDUE: Final = "BeaconOverdue"
 _MOST_NOTES: Final = 1000
 
 
@@ -204,6 +206,7 @@ class Entries:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._notes = Notes(redis)
         scripts = load_scripts(redis, PACKAGE)
         self._close = scripts["close_entries"]
         self._show = scripts["show_draw"]
@@ -284,6 +287,15 @@ class Entries:
         message = f"Line {line}: {n} numbers are fixed under the root {fixed.root.hex()}."
         note: dict[Any, Any] = {"reason": _ENTRIES_FIXED, "message": message, "warning": 0}
         await self._redis.xadd(EventKeys(event).notes, note, maxlen=_MOST_NOTES)
+
+    async def warn_of_beacon(self, event: EventId, line: Line, beacon: BeaconSheet, waiting: timedelta) -> None:
+        """Leave a note for a Kubernetes Event, once, while there is time to do something about it."""
+        message = (
+            f"Line {line} cannot be drawn: round {beacon.round} of beacon {beacon.chain} is overdue by "
+            f"{waiting.total_seconds():.0f} s. Check that ticket reaches the relays, or withdraw the beacon."
+        )
+        occasion = f"{beacon.chain}/{beacon.round}"
+        await self._notes.warn_once(event, f"beacon:{line}", occasion, _BEACON_OVERDUE, message)
 
 
 class Draws:

@@ -7,6 +7,7 @@ is counted, and the policy's rate is restored.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,8 @@ from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import AdaptiveSheet, QueueingMethod, SaleSheet
 from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.adaptive import WINDOW, AdaptiveTerms, Change, Direction, next_rate
-from tiketi_services.ticket.queue.answers import Answers, counted, percentiles, sample_of
+from tiketi_services.ticket.queue.answers import Answer, Answers, counted, percentiles, sample_of
+from tiketi_services.ticket.queue.each import for_each
 from tiketi_services.ticket.queue.rates import Rates
 from tiketi_services.ticket.queue.terms import may_serve
 from tiketi_services.ticket.sales.sales import Sales
@@ -37,21 +39,32 @@ class Governor:
         self._decided: dict[EventId, int] = {}
 
     async def step(self) -> None:
-        """Count what was answered since the last step; decide where a window has ended."""
-        now = datetime.now(UTC)
-        await self._count(_window(now))
+        """Count what was answered since the last step; decide where a window has ended. Each event by itself.
+
+        Raises the first fault, once all were tried.
+        """
+        now, answers = datetime.now(UTC), self._answers.take()
         settled = _window(now - _LATEST_COUNTS)
-        for sale in list(self._sales.all().values()):
-            is_open = any(may_serve(line, now) for line in sale.lines)
-            if is_open and self._decided.get(sale.event) != settled:
+        sales = list(self._sales.all().values())
+        open_now = {sale.event for sale in sales if any(may_serve(line, now) for line in sale.lines)}
+        for event in self._decided.keys() - open_now:
+            del self._decided[event]
+            metrics.forget(metrics.OF_RATE, event)
+
+        async def take_turn(sale: SaleSheet) -> None:
+            await self._count(sale, answers.get(sale.event, ()), _window(now))
+            if sale.event in open_now and self._decided.get(sale.event) != settled:
                 await self.decide(sale, settled)
                 self._decided[sale.event] = settled
+
+        await for_each(take_turn, sales)
 
     async def decide(self, sale: SaleSheet, window: int) -> Change | None:
         """Judge the windows before ``window`` and set the rate; the change, if this pod made one. Raises Recovering."""
         adaptive = _adaptive(sale)
         ceiling = sale.queue.new_users_per_minute
         if adaptive is None:
+            metrics.forget(metrics.OF_RATE, sale.event)
             await self._restore(sale)
             return None
         terms = terms_of(adaptive, ceiling)
@@ -70,19 +83,16 @@ class Governor:
         self._tell(sale.event, change, message)
         return change
 
-    async def _count(self, window: int) -> None:
-        for event, answers in self._answers.take().items():
-            sale = self._sales.all().get(event)
-            adaptive = None if sale is None else _adaptive(sale)
-            if sale is not None and adaptive is not None:
-                terms = terms_of(adaptive, sale.queue.new_users_per_minute)
-                await self._rates.count(event, window, counted(answers, terms))
+    async def _count(self, sale: SaleSheet, answers: Collection[Answer], window: int) -> None:
+        adaptive = _adaptive(sale)
+        if answers and adaptive is not None:
+            terms = terms_of(adaptive, sale.queue.new_users_per_minute)
+            await self._rates.count(sale.event, window, counted(answers, terms))
 
     async def _restore(self, sale: SaleSheet) -> None:
         per_minute = sale.queue.new_users_per_minute
         message = f"{per_minute} buyers a minute, as the policy says: it is no longer adaptive."
         if await self._rates.restore(sale.event, Direction.RAISED, message):
-            metrics.RATE.labels(sale.event).set(per_minute)
             log.info("admission no longer adaptive", extra={"event": sale.event})
 
     def _tell(self, event: EventId, change: Change, message: str) -> None:

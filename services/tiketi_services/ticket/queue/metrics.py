@@ -5,7 +5,8 @@ What buyers feel is kept as histograms: an average hides those who wait longest.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -51,6 +52,14 @@ ACTIVE = Gauge("tiketi_queue_active", "Buyers who are shopping, as of this proce
 NO_SHOW_SHARE = Gauge(
     "tiketi_queue_no_show_share", "Share of offers that lapse, as serving counts on it: 0 to 0.8.", _LINE
 )
+CLOCK_AHEAD = Gauge(
+    "tiketi_queue_clock_ahead_seconds",
+    "How far the event's time is ahead of Redis' clock, which was set back: it stands still for as long.",
+    ["event"],
+)
+CLOCK_SKEW = Gauge(
+    "tiketi_queue_redis_clock_skew_seconds", "Redis' clock less this process' clock, by the event's server.", ["event"]
+)
 
 # --- Adaptive admission
 RATE = Gauge(
@@ -92,7 +101,29 @@ DRAW_SECONDS = Histogram(
     "tiketi_queue_draw_seconds", "From the closing of a line's entries to its order being known.", buckets=_MENDING
 )
 DRAW_ENTRIES = Gauge("tiketi_queue_draw_entries", "Entries of a draw, as of the process that fixed them.", _LINE)
+BEACON_OVERDUE = Gauge(
+    "tiketi_queue_beacon_overdue_seconds",
+    "For how long a draw has waited for its beacon since the round was to be published; 0: it does not.",
+    _LINE,
+)
 DRAWS_BLOCKED = Gauge("tiketi_queue_draws_blocked", "1: the draw key is not the one that was committed to.", _LINE)
+
+# --- Gauges are taken back when nobody reads or sets them any more: the last value would stand for ever
+
+OF_READING: Final = (WAITING, NO_SHOW_SHARE)
+OF_RATE: Final = (RATE, ANSWER_P95_SECONDS)
+OF_CLOCK: Final = (CLOCK_AHEAD, CLOCK_SKEW)
+OF_DRAW: Final = (DRAW_ENTRIES, DRAWS_BLOCKED, BEACON_OVERDUE)
+
+
+def forget(gauges: Iterable[Gauge], *labels: str) -> None:
+    """Take back what these gauges say of an event, or of a line: of everything whose first labels are these."""
+    for gauge in gauges:
+        for family in gauge.collect():
+            for sample in family.samples:
+                values = tuple(sample.labels.values())
+                if values[: len(labels)] == labels:
+                    gauge.remove(*values)
 
 
 # --- On the way of every join

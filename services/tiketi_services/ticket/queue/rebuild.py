@@ -18,6 +18,8 @@ from tiketi_services.ticket.queue.marks import PACKAGE, ClosedDraw, Fenced, Spen
 
 HOLD: Final = timedelta(seconds=8)
 """How long a line that was lost waits for those who were in it before it is served to those who came back."""
+SMALL_STEP: Final = timedelta(seconds=5)
+"""By so much clocks are set right, and servers differ, without harm: an event's time stands still for as long."""
 
 
 class Superseded(Exception):
@@ -53,8 +55,12 @@ class Rebuild:
         return Look(bool(is_open), epoch)
 
     async def begin(self, event: EventId, epoch: int, lines: Iterable[Line]) -> None:
-        """Forget what is left of the old memory."""
-        answer = await self._begin(keys=[EventKeys(event).epoch, *_memory(event, lines)], args=[epoch])
+        """Forget what is left of the old memory; the event's time, too, if the server's clock was set back far."""
+        keys = EventKeys(event)
+        answer = await self._begin(
+            keys=[keys.epoch, keys.clock, *_memory(event, lines)],
+            args=[epoch, round(SMALL_STEP.total_seconds() * 1000)],
+        )
         if answer != b"begun":
             raise Superseded(answer.decode())
 
@@ -91,7 +97,7 @@ class Rebuild:
         drawn = ["", 0, 0] if draw is None else [draw.n, to_ms(draw.closed_at), int(draw.is_drawn)]
         _check(
             await self._line(
-                keys=[keys.epoch, names.seq, names.serving, names.limits, names.draw],
+                keys=[keys.epoch, keys.clock, names.seq, names.serving, names.limits, names.draw, names.pace],
                 args=[epoch, line.seq, line.horizon, line.seq_limit, line.serving_limit, *drawn],
             )
         )
@@ -148,7 +154,7 @@ async def decide(script: AsyncScript, keys: Sequence[str], args: Sequence[Any] =
 
 
 def _memory(event: EventId, lines: Iterable[Line]) -> Iterator[str]:
-    """Every key that is built anew. Sheet, codes, clock, notes and what adaptive admission learnt stay as they are."""
+    """Every key that is built anew. Sheet, codes, notes and what adaptive admission learnt stay as they are."""
     keys = EventKeys(event)
     yield from (keys.active, keys.sessions, keys.holding, keys.seats, keys.counts, keys.unrecorded)
     for line in map(keys.line, lines):

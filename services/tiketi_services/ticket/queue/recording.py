@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
 from tiketi_runtime.outages import is_outage
 from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering
-from tiketi_services.ticket.queue.repository import ClaimArchive, Loss, UnrecordedClaims
+from tiketi_services.ticket.queue.repository import ClaimArchive, Lines, Loss, UnrecordedClaims, entry_of
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +18,14 @@ log = logging.getLogger(__name__)
 class ClaimRecorder:
     """Group commit: while one batch is being written the next one gathers, and is then written by one statement.
 
-    A claim costs its buyer one or two commits of waiting, and PostgreSQL a commit for as many as came meanwhile.
+    A claim costs its buyer one or two commits of waiting, and PostgreSQL a commit for as many as came meanwhile. When
+    PostgreSQL was away for half a session, nobody gets what is left of it: the place is given back.
     """
 
-    def __init__(self, archive: ClaimArchive, unrecorded: UnrecordedClaims) -> None:
+    def __init__(self, archive: ClaimArchive, unrecorded: UnrecordedClaims, lines: Lines) -> None:
         self._archive = archive
         self._unrecorded = unrecorded
+        self._lines = lines
         self._gathering: list[Claim] = []
         self._next: asyncio.Task[dict[Claim, Loss]] | None = None
         self._writing = asyncio.Lock()
@@ -42,7 +44,16 @@ class ClaimRecorder:
             case Loss.SPENT:
                 raise AlreadyAdmitted("Your place was used before, by another shopping session.")
             case Loss.LATE:
-                raise Recovering("The line is being rebuilt; your place is safe. Try again.", retryAfter=2)
+                raise Recovering("Your place could not be spent in time; it is safe. Try again.", retryAfter=2)
+
+    async def check_spent(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> None:
+        """Redis says that the place was spent for this session, which is over. Raises AlreadyAdmitted if it was.
+
+        Else nobody was ever told of it, and the place is given back.
+        """
+        if await self._archive.is_spent(event, line, buyer):
+            raise AlreadyAdmitted("Your place was used: your shopping session is over.")
+        await self._lines.give_back(event, line, buyer, session)
 
     async def end(self, event: EventId, buyer: BuyerId, line: Line | None = None) -> None:
         """The buyer's session (in ``line``, or in any) is over: a rebuilt Redis does not begin it again."""
@@ -52,10 +63,14 @@ class ClaimRecorder:
         """Record what was claimed and not recorded, as by a process that died; returns how many claims there were."""
         claims = await self._unrecorded.oldest(events)
         if claims:
-            await self._archive.record(claims)
+            await self._give_back(await self._archive.record(claims))
             await self._unrecorded.forget(claims)
             metrics.RECORDED.inc(len(claims))
         return len(claims)
+
+    async def _give_back(self, lost: Mapping[Claim, Loss]) -> None:
+        for claim in [claim for claim, loss in lost.items() if loss is Loss.LATE]:
+            await self._lines.give_back(claim.event, claim.line, claim.buyer, claim.session, entry_of(claim))
 
     async def _write(self) -> dict[Claim, Loss]:
         """Write what has gathered when it is our turn; returns those that could not be kept."""
@@ -64,9 +79,10 @@ class ClaimRecorder:
             lost = await self._archive.record(batch)
         metrics.RECORDED.inc(len(batch))
         try:
+            await self._give_back(lost)
             await self._unrecorded.forget(batch)
         except Exception as error:
-            if not is_outage(error):
+            if not (is_outage(error) or isinstance(error, Recovering)):
                 raise
             # They are recorded; the background finds them once more and forgets them.
             log.warning("recorded claims not forgotten", extra={"error": f"{type(error).__name__}: {error}"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.postgres import Pool, load_queries
 from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_services.ticket.queue.domain import (
-    AlreadyAdmitted,
     Claim,
     DrawnOrder,
     LineState,
@@ -45,7 +44,12 @@ MOST_GHOSTS: Final = 1000
 MOST_BEATS: Final = 1000
 MOST_CLAIMS: Final = 1000
 
-_SPENT = "Your place was used: your shopping session is over."
+
+class Spent(Exception):
+    """Redis says that the place was spent for a session that is over. Whether it was, PostgreSQL knows."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
 
 
 class NumbersUsedUp(Exception):
@@ -118,7 +122,7 @@ class Lines:
         """Take a place, the same one every time; the receipt of a place that Redis has lost restores it.
 
         None: the buyer has no place, and a new one is not to be given yet. Raises QueueNotOpen, SaleClosed, QueueClosed
-        (to those who have no place yet), AlreadyAdmitted, NumbersUsedUp, NotReady.
+        (to those who have no place yet), Spent, NumbersUsedUp, NotReady.
         """
         newcomers = "0" if not terms.takes_new else "1" if is_new_welcome else "?"
         arguments = [buyer, terms.joins_from, terms.closes, terms.draw_at, newcomers]
@@ -136,7 +140,7 @@ class Lines:
             case b"refused":
                 raise QueueClosed("The organiser lets nobody new join.")
             case b"spent":
-                raise AlreadyAdmitted(_SPENT)
+                raise Spent(rest[0].decode())
             case b"limit":
                 raise NumbersUsedUp
             case b"order":
@@ -177,7 +181,7 @@ class Lines:
     ) -> Turn:
         """Spend the place of a buyer to whom a slot is offered; asked again, the same session is answered.
 
-        Raises NotInLine, StaleReceipt, AlreadyAdmitted, SaleClosed, NotReady.
+        Raises NotInLine, StaleReceipt, Spent, SaleClosed, NotReady.
         """
         standing, epoch, now, *rest = await self._run(
             "claim",
@@ -205,7 +209,7 @@ class Lines:
             case b"unknown" | b"stale":
                 raise StaleReceipt("The line does not know this receipt; join again with it, your place is kept.")
             case b"spent":
-                raise AlreadyAdmitted(_SPENT)
+                raise Spent(rest[0].decode())
             case b"closed":
                 raise SaleClosed("The sale of this line is over.")
             case b"gone":
@@ -224,6 +228,11 @@ class Lines:
                     after=timedelta(milliseconds=after) if is_new else None,
                 )
         return Turn(Standing(standing.decode()), epoch, from_ms(now))
+
+    async def give_back(self, event: EventId, line: Line, buyer: BuyerId, session: str, entry: str = "") -> bool:
+        """Let the buyer claim again: PostgreSQL does not have this session. ``entry``: as ``entry_of`` the claim."""
+        keys = keys_of(event, line).give_back
+        return bool(await self._run("give_back", event, keys, [buyer, session, entry]))
 
     async def heartbeat(self, event: EventId, line: Line, buyers: Sequence[BuyerId]) -> list[BuyerId]:
         """Note that these buyers (MOST_BEATS at most) are alive; returns those who are not in line."""
@@ -302,10 +311,11 @@ class UnrecordedClaims:
         pipeline = self._redis.pipeline(transaction=False)
         for event in events:
             pipeline.zrange(EventKeys(event).unrecorded, 0, MOST_CLAIMS - 1, withscores=True)
-        batches: list[list[tuple[bytes, float]]] = await pipeline.execute() if events else []
+            pipeline.get(EventKeys(event).clock)
+        found: list[Any] = await pipeline.execute() if events else []
         return [
-            _read_claim(event, member, claimed_at)
-            for event, batch in zip(events, batches, strict=True)
+            _read_claim(event, member, claimed_at, from_ms(int(clock or 0)))
+            for event, batch, clock in zip(events, found[::2], found[1::2], strict=True)
             for member, claimed_at in batch
         ]
 
@@ -313,8 +323,7 @@ class UnrecordedClaims:
         """PostgreSQL has these."""
         members: dict[EventId, list[str]] = {}
         for claim in claims:
-            fields = _claim_fields(claim.line, claim.buyer, claim.seq, claim.session)
-            members.setdefault(claim.event, []).append(f"[{claim.epoch}, {fields}, {to_ms(claim.ends_at)}]")
+            members.setdefault(claim.event, []).append(entry_of(claim))
         pipeline = self._redis.pipeline(transaction=False)
         for event, recorded in members.items():
             pipeline.zrem(EventKeys(event).unrecorded, *recorded)
@@ -327,7 +336,8 @@ class Loss(Enum):
     SPENT = "spent"
     """The place was spent before, by another session."""
     LATE = "late"
-    """Redis was lost since, and is rebuilt without the claim: the place is still there."""
+    """Redis was lost since and is rebuilt without the claim, or too little of its session is left: the place is still
+    the buyer's."""
 
 
 class ClaimArchive:
@@ -352,11 +362,16 @@ class ClaimArchive:
             [claim.seq for claim in claims],
             [claim.claimed_at for claim in claims],
             [claim.ends_at for claim in claims],
+            [claim.is_late for claim in claims],
         )
         if done == f"INSERT 0 {len(claims)}":
             return {}
         rows = await self._pool.fetch(self._sql["lost_claims"], *columns)
         return {claims[row["number"] - 1]: Loss.SPENT if row["is_spent"] else Loss.LATE for row in rows}
+
+    async def is_spent(self, event: EventId, line: Line, buyer: BuyerId) -> bool:
+        """Whether the place was spent: PostgreSQL has a session that came of it."""
+        return await self._pool.fetchrow(self._sql["session_of_buyer"], event, line, buyer) is not None
 
     async def end(self, event: EventId, buyer: BuyerId, line: Line | None) -> None:
         """End the buyer's session before its time: in one line, or in all."""
@@ -386,6 +401,15 @@ def _claim_fields(line: Line, buyer: BuyerId, seq: int, session: str) -> str:
     return json.dumps([line, buyer, seq, session])[1:-1]
 
 
-def _read_claim(event: EventId, member: bytes, claimed_at: float) -> Claim:
+def entry_of(claim: Claim) -> str:
+    """The claim as it stands among the unrecorded ones."""
+    fields = _claim_fields(claim.line, claim.buyer, claim.seq, claim.session)
+    return f"[{claim.epoch}, {fields}, {to_ms(claim.ends_at)}]"
+
+
+def _read_claim(event: EventId, member: bytes, claimed_at: float, now: datetime) -> Claim:
+    """``now`` is the event's time, as of the last script that was run for it."""
     epoch, line, buyer, seq, session, ends = json.loads(member)
-    return Claim(event, Line(line), epoch, BuyerId(buyer), Seq(seq), session, from_ms(int(claimed_at)), from_ms(ends))
+    begins, ends_at = from_ms(int(claimed_at)), from_ms(ends)
+    is_late = ends_at - now < (ends_at - begins) / 2
+    return Claim(event, Line(line), epoch, BuyerId(buyer), Seq(seq), session, begins, ends_at, is_late)

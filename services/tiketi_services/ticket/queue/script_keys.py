@@ -71,6 +71,7 @@ class ScriptKeys:
             of.unrecorded,
             of.sessions,
         ]
+        self.give_back = [*common, its.claimed, of.sessions, of.active, its.alive, of.counts, of.unrecorded]
         self.leave = [
             of.epoch,
             its.places,

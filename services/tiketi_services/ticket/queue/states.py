@@ -33,6 +33,9 @@ _PAUSE: Final = 0.02
 """Seconds at least between two readings for those who have just taken a place: however many join, a line is read 50
 times a second for them, and none waits longer for an answer that has the place."""
 
+_IDLE: Final = 30
+"""Seconds after which a line that nobody here asks for is forgotten."""
+
 Key = tuple[EventId, Line]
 
 
@@ -127,8 +130,8 @@ class States:
                 await asyncio.sleep(max(0, known.read_at + _PAUSE - time.monotonic()))
             return await self._read(sale, line)
 
-    def unread(self, sale: SaleSheet, line: LineSheet, now: datetime) -> bytes:
-        """JSON of what can be told of a line that cannot be read: its schedule and message, and nobody in it."""
+    def unread(self, sale: SaleSheet, line: LineSheet, now: datetime) -> StateMessage:
+        """What can be told of a line that cannot be read: its schedule and message, and nobody in it."""
         nobody = LineState(
             now=now,
             epoch=0,
@@ -146,12 +149,26 @@ class States:
             living=b"",
         )
         content = content_of(sale, line, nobody, is_drawn=False)
-        return msgspec.json.encode({**content, "version": to_ms(now), "serverTime": now})
+        body = msgspec.json.encode({**content, "version": to_ms(now), "serverTime": now})
+        return StateMessage(body, tag_of(content))
 
     async def fresh(self, sale: SaleSheet, line: LineSheet) -> Reading:
         """The line as it is now. Raises Recovering."""
         async with self._lock((sale.event, line.name)):
             return await self._read(sale, line)
+
+    async def forget_idle(self) -> None:
+        """Forget lines that nobody here has asked for lately: they are over, or deleted, or nobody listens here.
+
+        Their gauges go too. What they said would stand for ever, and be taken for the most any process knows.
+        """
+        for key in [key for key, known in self._known.items() if time.monotonic() - known.read_at > _IDLE]:
+            if not self._lock(key).locked():
+                del self._known[key], self._locks[key]
+                self._positions.pop(key, None)
+                metrics.forget(metrics.OF_READING, *key)
+                if all(event != key[0] for event, _ in self._known):
+                    metrics.forget([metrics.ACTIVE], key[0])
 
     def _lock(self, key: Key) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())

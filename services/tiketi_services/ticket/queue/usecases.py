@@ -29,9 +29,10 @@ from tiketi_services.ticket.queue.domain import (
     to_ms,
 )
 from tiketi_services.ticket.queue.proofs import Proofs
-from tiketi_services.ticket.queue.repository import Lines, NumbersUsedUp
+from tiketi_services.ticket.queue.repository import Lines, NumbersUsedUp, Spent
 from tiketi_services.ticket.queue.terms import terms_of
 
+_PLACE_IS_BACK = "Your place was not used after all; claim it again."
 _TRIES = 3
 """How often a place is asked for when others use up the numbers at the same moment."""
 
@@ -88,6 +89,10 @@ class Recorder(Protocol):
 
         Raises AlreadyAdmitted if another session has the place, Recovering if the claim comes too late.
         """
+        ...
+
+    async def check_spent(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> None:
+        """Raises AlreadyAdmitted if the place was spent for a session; else it is not spent any more."""
         ...
 
     async def end(self, event: EventId, buyer: BuyerId, line: Line | None = None) -> None:
@@ -242,10 +247,25 @@ async def _claim_or_pass(queue: Queue, sale: SaleSheet, line: LineSheet, receipt
 
 async def _claim(queue: Queue, sale: SaleSheet, line: LineSheet, receipt: Receipt) -> Turn:
     terms, order = terms_of(sale, line), queue.draws.of(sale.event, line.name)
-    turn = await queue.lines.claim(terms, order, receipt.buyer, receipt, str(uuid4()))
+    try:
+        turn = await queue.lines.claim(terms, order, receipt.buyer, receipt, str(uuid4()))
+    except Spent as spent:
+        await queue.recorder.check_spent(terms.event, terms.line, receipt.buyer, spent.session)
+        raise NotReady(_PLACE_IS_BACK, retryAfter=1) from spent
     if turn.session is not None and turn.until is not None:
+        is_late = not turn.began_now and to_ms(turn.until) - to_ms(turn.now) < terms.session / 2
         await queue.recorder.record(
-            Claim(terms.event, terms.line, turn.epoch, receipt.buyer, receipt.seq, turn.session, turn.now, turn.until)
+            Claim(
+                terms.event,
+                terms.line,
+                turn.epoch,
+                receipt.buyer,
+                receipt.seq,
+                turn.session,
+                turn.now,
+                turn.until,
+                is_late,
+            )
         )
     return turn
 
@@ -263,7 +283,8 @@ async def leave(queue: Queue, sale: SaleSheet, line_name: str, buyer: BuyerId, r
     """Free place, offer or session at once; twice is no error. Raises InvalidToken, ForeignReceipt, Recovering."""
     receipt = open_receipt(queue, sale, line_name, buyer, receipt_word)
     left = await queue.lines.leave(sale.event, receipt.line, buyer)
-    if left.had_session:
+    # Redis never hears of a session begun past the line.
+    if left.had_session or receipt.seq == 0:
         await queue.recorder.end(sale.event, buyer, receipt.line)
 
 
@@ -299,6 +320,8 @@ async def _take_place(
         try:
             order = queue.draws.of(terms.event, terms.line)
             return await queue.lines.join(terms, order, buyer, receipt, is_new_welcome=is_new_welcome)
+        except Spent as spent:
+            await queue.recorder.check_spent(terms.event, terms.line, buyer, spent.session)
         except NumbersUsedUp:
             await queue.limits.raise_seq(terms.event, terms.line)
     raise NotReady("The line is growing faster than it can be noted; try again.", retryAfter=1)

@@ -11,8 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 from tests.integration.ticket.lottery.stage import Pod, Stage, names, order_of
 
+import tiketi_services.ticket.queue.beacon
 from tiketi_local.beacon import Simulator, write_chains
 from tiketi_runtime.beacon_chains import read_chains
 from tiketi_runtime.contracts.beacon import QUICKNET, known_chains, verify_round
@@ -145,6 +147,67 @@ async def test_nonsense_from_a_relay_is_no_value(stage: Stage, relay: Served, no
         beacons = Beacons(http, [relay.url + "/"], known_chains([stage.simulator.info()]))
         assert await beacons.value(chain.hash, 1) is None
     assert relay.relay.asked == 1
+
+
+async def test_a_round_that_is_waited_for_is_complained_of_once_a_minute(
+    stage: Stage, relay: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = stage.simulator.chain
+
+    def complaints() -> int:
+        return [record.message for record in caplog.records].count("no beacon yet")
+
+    relay.relay.answers = [web.Response(status=500 + number) for number in range(30)]
+    async with aiohttp.ClientSession() as http:
+        relays = [relay.url, "http://127.0.0.1:1"]
+        beacons = Beacons(http, relays, known_chains([stage.simulator.info()]))
+        for _ in range(10):
+            for number in (1, 2):
+                assert await beacons.value(chain.hash, number) is None
+        assert complaints() == 2
+        monkeypatch.setattr(tiketi_services.ticket.queue.beacon, "_COMPLAIN_INTERVAL", 0)
+        await beacons.value(chain.hash, 1)
+        assert complaints() == 3
+
+
+async def test_a_round_that_does_not_come_is_a_metric_and_a_warning_before_the_sale_opens(
+    stage: Stage, relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overdue() -> float:
+        labels = {"event": stage.event, "line": "public"}
+        return REGISTRY.get_sample_value("tiketi_queue_beacon_overdue_seconds", labels) or 0.0
+
+    stage.relays = [relay.url]
+    relay.relay.answers = [web.Response(status=500)]
+    beacon = stage.next_round()
+    stage.announce(beacon=beacon)
+    await stage.join(*names(5))
+    pods = [stage.pod(), stage.pod()]
+    await asyncio.sleep(1.1)
+    for pod in (*pods, *pods):
+        await pod.step()
+    assert 0 < overdue() < 5
+    assert await reasons(stage) == [b"EntriesFixed"]
+    monkeypatch.setattr(tiketi_services.ticket.queue.beacon, "_LEAST_PATIENCE", timedelta(0))
+    monkeypatch.setattr(tiketi_services.ticket.queue.beacon, "_PERIODS", 0)
+    for pod in (*pods, *pods):
+        await pod.step()
+    assert await reasons(stage) == [b"EntriesFixed", b"BeaconOverdue"]
+    stage.announce(version=2)  # without it
+    for pod in (*pods, *pods):
+        await pod.step()
+    assert (await stage.facts()).beacon is None
+    assert overdue() == 0
+    stage.sales.sheets.clear()
+    for pod in pods:
+        await pod.step()
+    assert REGISTRY.get_sample_value("tiketi_queue_draws_blocked", {"event": stage.event, "line": "public"}) is None
+
+
+async def reasons(stage: Stage) -> list[bytes]:
+    """Of the notes that become Kubernetes Events."""
+    notes: Any = await stage.redis.xrange(stage.keys.notes)
+    return [fields[b"reason"] for _, fields in notes]
 
 
 async def test_a_round_that_is_not_due_is_not_asked_for(stage: Stage, relay: Served) -> None:

@@ -36,13 +36,13 @@ from tiketi_runtime.contracts.redis_keys import EventKeys, LineKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering, Standing
+from tiketi_services.ticket.queue.domain import Claim, Recovering, Standing
 from tiketi_services.ticket.queue.limits import Limits
 from tiketi_services.ticket.queue.marks import Marks
 from tiketi_services.ticket.queue.rebuild import Rebuild
 from tiketi_services.ticket.queue.recording import ClaimRecorder
 from tiketi_services.ticket.queue.recovery import Recoveries
-from tiketi_services.ticket.queue.repository import ClaimArchive, Lines, UnrecordedClaims
+from tiketi_services.ticket.queue.repository import ClaimArchive, Lines, Spent, UnrecordedClaims
 from tiketi_services.ticket.queue.terms import LineTerms, terms_of
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 from tiketi_services.ticket.sales.sales import Sales
@@ -78,7 +78,7 @@ class Pod:
         self.recoveries.on_recovered = nothing_to_repaint
         self.lines = Lines(self.redis, on_loss=self.recoveries.noticed)
         self.limits = Limits(self.redis, self.marks, self.sales)
-        self.recorder = ClaimRecorder(ClaimArchive(self.pool), UnrecordedClaims(self.redis))
+        self.recorder = ClaimRecorder(ClaimArchive(self.pool), UnrecordedClaims(self.redis), self.lines)
 
 
 @dataclass
@@ -232,7 +232,7 @@ class Hall:
         receipt = receipt_of(self.terms, buyer, self.seqs[buyer])
         try:
             place = await self.pod.lines.join(self.terms, None, buyer, receipt)
-        except AlreadyAdmitted:
+        except Spent:
             return True
         return place is not None and place.standing is Standing.ADMITTED
 

@@ -59,7 +59,10 @@ class Service:
     async def until_served(self, name: str) -> None:
         """Wait until the public line of ``demo/<name>`` answers: its memory in Redis has been built."""
         async with asyncio.timeout(PATIENCE):
-            while (await self.get(f"/events/demo/{name}/queue/public/state")).status != 200:  # noqa: ASYNC110 - it is asked
+            while True:
+                answer = await self.get(f"/events/demo/{name}/queue/public/state")
+                if answer.status == 200 and answer.body["epoch"] > 0:
+                    return
                 await asyncio.sleep(0.05)
 
     async def join(self, event: str, buyer: str, line: str = "public") -> Answer:

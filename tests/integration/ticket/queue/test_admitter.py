@@ -14,6 +14,7 @@ from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, Line, ev
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_services.ticket.queue.admitter import Admitter
+from tiketi_services.ticket.queue.domain import Recovering
 from tiketi_services.ticket.queue.repository import MOST_GHOSTS
 from tiketi_services.ticket.queue.terms import terms_of
 
@@ -43,13 +44,18 @@ class Orders:
 
 
 class Recorder:
-    """Stands for the recorder: has so many claims left over."""
+    """Stands for the recorder: has so many claims left over, of every event."""
 
-    def __init__(self, *left_over: int) -> None:
-        self.left_over = list(left_over)
+    def __init__(self, *left_over: int, lost: EventId | None = None) -> None:
+        self._left_over = left_over
+        self._lost = lost
+        self.left_over: dict[EventId, list[int]] = {}
 
     async def record_left_over(self, events: list[EventId]) -> int:
-        return self.left_over.pop(0)
+        (event,) = events
+        if event == self._lost:
+            raise Recovering("The line is being rebuilt.")
+        return self.left_over.setdefault(event, list(self._left_over)).pop(0)
 
 
 def an_admitter(
@@ -136,5 +142,13 @@ async def test_all_who_fell_silent_are_swept_in_one_step(scene: Scene) -> None:
 @pytest.mark.parametrize("left_over", [(0,), (1_000, 3), (1_000, 1_000, 0)])
 async def test_claims_are_recorded_until_none_is_left_over(scene: Scene, left_over: tuple[int, ...]) -> None:
     recorder = Recorder(*left_over)
-    await an_admitter(scene, recorder=recorder).record()
-    assert recorder.left_over == []
+    sale = a_sale("any")
+    await an_admitter(scene, sale, recorder=recorder).record()
+    assert recorder.left_over == {sale.event: []}
+
+
+async def test_claims_of_an_event_that_is_being_rebuilt_keep_no_others_from_being_recorded(scene: Scene) -> None:
+    lost, sale = a_sale("lost"), a_sale("any")
+    recorder = Recorder(1_000, 0, lost=lost.event)
+    await an_admitter(scene, lost, sale, recorder=recorder).record()
+    assert recorder.left_over == {sale.event: []}

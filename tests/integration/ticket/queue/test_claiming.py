@@ -16,7 +16,8 @@ from tests.integration.ticket.queue.lines import (
 )
 
 from tiketi_runtime.contracts.identity import BuyerId
-from tiketi_services.ticket.queue.domain import AlreadyAdmitted, SaleClosed, Standing
+from tiketi_services.ticket.queue.domain import SaleClosed, Standing
+from tiketi_services.ticket.queue.repository import Spent
 
 
 async def test_the_same_claim_again_answers_the_same_session(scene: Scene) -> None:
@@ -35,7 +36,7 @@ async def test_a_place_admits_once(scene: Scene) -> None:
     await scene.serve()
     await scene.claim(ANNA)
     await later(scene, 25_000)
-    with pytest.raises(AlreadyAdmitted):
+    with pytest.raises(Spent):
         await scene.claim(ANNA)
 
 

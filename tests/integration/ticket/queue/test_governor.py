@@ -35,14 +35,14 @@ ADAPTIVE = {"p95Latency": timedelta(milliseconds=200), "errorRate": 5, "floorPer
 _numbers = count(1)
 
 
-class OneSale:
-    """What the governor asks of sales."""
+class Sheets:
+    """Stands for the sales: these sheets are in force."""
 
-    def __init__(self, sale: SaleSheet) -> None:
-        self.sale = sale
+    def __init__(self, *sheets: SaleSheet) -> None:
+        self.sheets = list(sheets)
 
     def all(self) -> dict[EventId, SaleSheet]:
-        return {self.sale.event: self.sale}
+        return {sheet.event: sheet for sheet in self.sheets}
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Stage:
 
     def pod(self) -> Pod:
         answers = Answers()
-        return Pod(Governor(OneSale(self.sale), Rates(self.redis), answers), answers)  # type: ignore[arg-type]
+        return Pod(Governor(Sheets(self.sale), Rates(self.redis), answers), answers)  # type: ignore[arg-type]
 
     @property
     def keys(self) -> EventKeys:
@@ -184,6 +184,41 @@ async def test_while_redis_is_rebuilt_no_rate_is_set(stage: Stage) -> None:
     await stage.redis.delete(stage.keys.epoch)
     with pytest.raises(Recovering):
         await pod.governor.decide(stage.sale, window)
+
+
+async def test_an_event_that_is_being_rebuilt_keeps_no_other_from_its_rate(stage: Stage) -> None:
+    lost, sale = a_sale("lost", queue={"newUsersPerMinute": 600, "adaptive": ADAPTIVE}), stage.sale
+    pod = stage.pod()
+    pod.governor = Governor(Sheets(lost, sale), Rates(stage.redis), pod.answers)  # type: ignore[arg-type]
+    for event in (lost.event, sale.event):
+        for window in range(this_window() - 2, this_window() + 1):
+            await stage.redis.hset(EventKeys(event).samples(window), mapping={"hold:40": 100, "slow": 100})
+    await after_counting(pod)
+    assert await stage.rate() is not None
+    assert not await stage.redis.exists(EventKeys(lost.event).rate)
+
+
+async def test_the_metrics_of_a_rate_end_with_the_sale_and_with_being_adaptive(stage: Stage) -> None:
+    def shown() -> list[float | None]:
+        event: dict[str, str] = {"event": stage.sale.event}
+        rate = REGISTRY.get_sample_value("tiketi_queue_rate_per_minute", event)
+        return [rate, REGISTRY.get_sample_value("tiketi_queue_answer_p95_seconds", {**event, "kind": "hold"})]
+
+    name, sheets = stage.sale.event.partition("/")[2], Sheets(stage.sale)
+    pod = stage.pod()
+    pod.governor = Governor(sheets, Rates(stage.redis), pod.answers)  # type: ignore[arg-type]
+    pod.answer(stage.sale, ms=100)
+    for last in (a_sale(name), a_sale(name, opens_in=timedelta(hours=-2), queue={"adaptive": ADAPTIVE})):
+        sheets.sheets = [stage.sale]
+        window = await after_counting(pod)
+        await pod.governor.decide(stage.sale, window)
+        assert None not in shown()
+        sheets.sheets = [last]
+        if last.queue.adaptive is None:
+            await pod.governor.decide(last, window)
+        else:
+            await pod.governor.step()
+        assert shown() == [None, None]
 
 
 async def test_each_change_is_a_metric(stage: Stage) -> None:

@@ -9,7 +9,6 @@ from tests.integration.ticket.queue.lines import ANNA, BORIS, CARLA, HOUR, Scene
 
 from tiketi_runtime.contracts.identity import BuyerId
 from tiketi_services.ticket.queue.domain import (
-    AlreadyAdmitted,
     NotInLine,
     QueueClosed,
     QueueNotOpen,
@@ -17,6 +16,7 @@ from tiketi_services.ticket.queue.domain import (
     SaleClosed,
     Standing,
 )
+from tiketi_services.ticket.queue.repository import Spent
 
 
 async def test_places_are_given_in_the_order_of_joining(scene: Scene) -> None:
@@ -110,7 +110,7 @@ async def test_leaving_while_shopping_frees_the_slot_and_the_place_stays_spent(s
     await scene.claim(ANNA)
     assert await scene.leave(ANNA)
     assert await scene.serve() == 1
-    with pytest.raises(AlreadyAdmitted):
+    with pytest.raises(Spent):
         await scene.join(ANNA)
 
 

@@ -27,7 +27,6 @@ from tests.integration.ticket.queue.real_line import RealLine
 from tiketi_runtime.contracts.draw import Draw
 from tiketi_runtime.contracts.identity import BuyerId, event_id
 from tiketi_services.ticket.queue.domain import (
-    AlreadyAdmitted,
     NotInLine,
     Place,
     QueueClosed,
@@ -35,7 +34,7 @@ from tiketi_services.ticket.queue.domain import (
     Standing,
     Turn,
 )
-from tiketi_services.ticket.queue.repository import NumbersUsedUp
+from tiketi_services.ticket.queue.repository import NumbersUsedUp, Spent
 
 DAY_MS = 86_400_000
 BUYERS = [BuyerId(f"buyer-{number}") for number in range(8)]  # a crowd too small for the outage rule
@@ -112,7 +111,7 @@ class LineMachine(RuleBasedStateMachine):
         place: Place | None = None
         try:
             place = self._run(self.real.join(buyer, receipt, is_new_welcome=is_new_welcome))
-        except AlreadyAdmitted:
+        except Spent:
             assert expected == "spent"
         except QueueClosed:
             assert expected == "refused"
@@ -139,7 +138,7 @@ class LineMachine(RuleBasedStateMachine):
         expected = self.model.claim(buyer, seq, epoch)
         try:
             turn: Turn = self._run(self.real.claim(buyer, seq, epoch))
-        except AlreadyAdmitted:
+        except Spent:
             assert expected == "spent"
         except NotInLine:
             assert expected == "gone"

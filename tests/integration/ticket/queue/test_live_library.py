@@ -256,8 +256,8 @@ async def test_draining_closes_without_a_goodbye_spread_over_time() -> None:
             await heard(socket)
             await heard(socket)
         began = time.monotonic()
-        await hall.sockets.drain(timedelta(seconds=5))
-        assert time.monotonic() - began < 1, "few connections need no five seconds"
+        await hall.sockets.drain(timedelta(minutes=5))
+        assert time.monotonic() - began < 60, "few connections need no five minutes"
         for socket in (first, second):
             with pytest.raises(ConnectionClosed) as closed:
                 await heard(socket)  # neither 41, which tells the standard client to stay away, nor 1

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -24,13 +25,13 @@ from tiketi_runtime import redis as runtime_redis
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, Line, Seq
 from tiketi_runtime.contracts.presale_codes import CodeBook
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
-from tiketi_runtime.contracts.sale_sheet import CodesSheet, SaleSheet
+from tiketi_runtime.contracts.sale_sheet import CodesSheet, RefusedSheet, SaleSheet
 from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.app import build_app
 from tiketi_services.ticket.queue.adaptive import Change, Direction, Rate
 from tiketi_services.ticket.queue.crowding import Crowding
-from tiketi_services.ticket.queue.domain import Whereabouts
+from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Whereabouts
 from tiketi_services.ticket.queue.rates import Rates, Standing
 from tiketi_services.ticket.queue.repository import Lines
 
@@ -149,6 +150,14 @@ async def test_the_operator_provisions_and_sweeps(service: Service) -> None:
     stored = await sheets.stored(sale.event)
     assert stored is not None
     assert stored.provisioned.is_begun_here
+    drawn = sale.lines[0].model_copy(update={"draw_at": sale.opens_at})
+    turned = await sheets.provision(sale.content().model_copy(update={"lines": (drawn,)}))
+
+    async def is_refused() -> bool:
+        refused = await service.redis.get(EventKeys(sale.event).refused)
+        return refused is not None and RefusedSheet.model_validate_json(refused).version == turned.version
+
+    await until(is_refused)
     await sheets.sweep(sale.event)
 
     async def is_gone() -> bool:
@@ -182,6 +191,21 @@ async def test_everything_is_rebuilt_after_a_loss(service: Service, show: SaleSh
         return bool(await service.redis.sismember(EVENTS, show.event))
 
     await until(is_registered)
+
+
+async def test_a_place_is_given_back_that_postgresql_does_not_know_as_spent(
+    service: Service, show: SaleSheet, database_url: str
+) -> None:
+    await shop(service, show, "gerd")
+    session = cast(bytes, await service.redis.hget(EventKeys(show.event).line(PUBLIC).claimed, "gerd")).decode()
+    async with await postgres.connect(database_url, 1) as pool:
+        pod = Pod(service.redis, pool)
+        with pytest.raises(AlreadyAdmitted):
+            await pod.recorder.check_spent(show.event, PUBLIC, BuyerId("gerd"), session)
+        await pool.execute("DELETE FROM claims WHERE buyer = 'gerd'")
+        await pod.recorder.check_spent(show.event, PUBLIC, BuyerId("gerd"), session)
+    again = await service.join(show.event, "gerd")
+    assert (again.status, again.body["standing"]) == (200, "next")
 
 
 async def test_every_script_ran_here(cluster: Redis, service: Service) -> None:

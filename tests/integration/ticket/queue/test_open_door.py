@@ -101,6 +101,24 @@ async def test_without_redis_a_passthrough_sale_goes_on_and_every_other_is_close
     assert (closed.status, "retry-after" in closed.headers) == (503, True)
 
 
+async def test_without_redis_the_schedule_of_a_passthrough_sale_is_told_and_nobody_counted(venue: Venue) -> None:
+    await venue.service.join(FREE, unique("anna"))
+    await venue.server.kill()
+    await asyncio.sleep(0.3)  # what was read last is good for an interval
+    for event, phase in ((FREE, "OnSale"), (LATER, "Scheduled"), (OVER, "Closed")):
+        path = f"/events/{event}/queue/public/state"
+        polled = await venue.service.get(f"{path}?group=0")
+        assert (polled.status, polled.body["phase"], polled.body["epoch"]) == (200, phase, 0)
+        assert (polled.body["waiting"], polled.body["active"]) == (0, 0)
+        assert "group" not in polled.body
+        assert (await venue.service.get(path, **{"if-none-match": polled.headers["etag"]})).status == 304
+    closed = await venue.service.get(f"/events/{GUARDED}/queue/public/state")
+    assert (closed.status, "retry-after" in closed.headers) == (503, True)
+    await venue.server.start()
+    await venue.until_back()
+    assert (await venue.service.get(f"/events/{FREE}/queue/public/state")).body["epoch"] > 0
+
+
 async def test_an_account_has_one_session_however_often_it_comes(venue: Venue) -> None:
     await venue.server.kill()
     boris = unique("boris")

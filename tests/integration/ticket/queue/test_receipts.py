@@ -7,8 +7,8 @@ from tests.integration.ticket.queue.lines import ANNA, BORIS, CARLA, DORA, Scene
 
 from tiketi_runtime.contracts.draw import Draw
 from tiketi_runtime.contracts.identity import BuyerId
-from tiketi_services.ticket.queue.domain import AlreadyAdmitted, QueueClosed, StaleReceipt, Standing
-from tiketi_services.ticket.queue.repository import NumbersUsedUp
+from tiketi_services.ticket.queue.domain import QueueClosed, StaleReceipt, Standing
+from tiketi_services.ticket.queue.repository import NumbersUsedUp, Spent
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_a_receipt_that_cannot_be_of_this_line_is_no_place(rebuilt: Scene,
 async def test_a_spent_place_never_comes_alive_again(rebuilt: Scene) -> None:
     await rebuilt.redis.hset(rebuilt.line.places, ANNA, 60)
     await rebuilt.redis.hset(rebuilt.line.claimed, ANNA, "session")
-    with pytest.raises(AlreadyAdmitted):
+    with pytest.raises(Spent):
         await rebuilt.present(ANNA, 60)
     assert await rebuilt.living() == set()
 

@@ -10,14 +10,14 @@ from importlib.resources import files
 import asyncpg
 import pytest
 from tests.integration.conftest import MakeDatabase
-from tests.integration.ticket.queue.lines import ANNA, BORIS, Scene, allow
+from tests.integration.ticket.queue.lines import ANNA, BORIS, Scene, allow, later
 
 from tiketi_runtime import postgres
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, Line, Seq
 from tiketi_runtime.postgres import Pool
-from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering
+from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering, Standing
 from tiketi_services.ticket.queue.recording import ClaimRecorder
-from tiketi_services.ticket.queue.repository import ClaimArchive, UnrecordedClaims
+from tiketi_services.ticket.queue.repository import ClaimArchive, Spent, UnrecordedClaims
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 VIP = Line("vip")
@@ -26,7 +26,7 @@ VIP = Line("vip")
 @pytest.fixture
 async def recorder(scene: Scene, tables: Pool) -> ClaimRecorder:
     await tables.execute("INSERT INTO events (event, uid) VALUES ($1, 'uid-1')", scene.terms.event)
-    return ClaimRecorder(ClaimArchive(tables), UnrecordedClaims(scene.redis))
+    return ClaimRecorder(ClaimArchive(tables), UnrecordedClaims(scene.redis), scene.lines)
 
 
 def a_claim(scene: Scene, number: int = 1, **changes: object) -> Claim:
@@ -130,7 +130,7 @@ async def test_without_postgresql_nobody_is_told_and_the_same_claim_is_recorded_
     await away.close()
     claim = await admit(scene, ANNA)
     with pytest.raises(asyncpg.InterfaceError):
-        await ClaimRecorder(ClaimArchive(away), UnrecordedClaims(scene.redis)).record(claim)
+        await ClaimRecorder(ClaimArchive(away), UnrecordedClaims(scene.redis), scene.lines).record(claim)
     again = await scene.claim(ANNA, "another")
     assert (again.session, again.began_now) == (claim.session, False)
     await recorder.record(claim)
@@ -148,6 +148,96 @@ async def test_what_a_process_left_behind_is_recorded_by_another(
     ]
     assert await recorder.record_left_over([scene.terms.event]) == 0
     assert await recorder.record_left_over([]) == 0
+
+
+async def claim_anew(scene: Scene, buyer: BuyerId) -> str:
+    """What a place is good for that was given back: it goes first, and gets a whole session."""
+    await allow(scene, 1)
+    assert (await scene.claim(buyer, "anew")).standing is Standing.NEXT
+    await scene.serve()
+    turn = await scene.claim(buyer, "anew")
+    assert turn.session is not None
+    assert turn.until is not None
+    assert turn.until - turn.now == timedelta(milliseconds=scene.terms.session)
+    return turn.session
+
+
+async def test_a_claim_that_postgresql_would_hear_of_too_late_is_given_back(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    scene.change(slots=1, session=600_000)
+    claim = await admit(scene, ANNA)
+    await later(scene, 300_001)
+    await scene.state()
+    await scene.join(BORIS)
+    assert await recorder.record_left_over([scene.terms.event]) == 1
+    assert await recorder.record_left_over([scene.terms.event]) == 0
+    assert await kept(tables, scene) == []
+    assert await scene.count("admitted") == 0
+    assert await claim_anew(scene, ANNA) != claim.session
+
+
+async def test_with_more_than_half_of_it_left_a_session_goes_on(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    scene.change(session=600_000)
+    claim = await admit(scene, ANNA)
+    await later(scene, 290_000)
+    await scene.state()
+    await recorder.record_left_over([scene.terms.event])
+    assert [row["session"] for row in await kept(tables, scene)] == [claim.session]
+    assert (await scene.claim(ANNA)).session == claim.session
+
+
+async def test_a_buyer_who_asks_again_too_late_gets_the_place_back(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    scene.change(session=600_000)
+    claim = await admit(scene, ANNA)
+    with pytest.raises(Recovering):
+        await recorder.record(replace(claim, is_late=True))
+    assert await scene.redis.zcard(scene.keys.unrecorded) == 0
+    assert await claim_anew(scene, ANNA) != claim.session
+
+
+async def test_a_late_claim_that_was_kept_in_time_stays(scene: Scene, tables: Pool, recorder: ClaimRecorder) -> None:
+    claim = await admit(scene, ANNA)
+    await recorder.record(claim)
+    await recorder.record(replace(claim, is_late=True))
+    assert (await scene.claim(ANNA)).session == claim.session
+
+
+async def test_a_session_that_is_over_is_not_begun(scene: Scene, tables: Pool, recorder: ClaimRecorder) -> None:
+    over = datetime.now(UTC) - timedelta(seconds=1)
+    with pytest.raises(Recovering):
+        await recorder.record(a_claim(scene, claimed_at=over - timedelta(minutes=10), ends_at=over))
+    assert await kept(tables, scene) == []
+
+
+async def test_a_session_that_ended_before_postgresql_heard_of_it_did_not_spend_the_place(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    scene.change(session=20_000)
+    claim = await admit(scene, ANNA)
+    await later(scene, 25_000)
+    with pytest.raises(Spent) as spent:
+        await scene.claim(ANNA)
+    assert spent.value.session == claim.session
+    await recorder.check_spent(scene.terms.event, PUBLIC, ANNA, claim.session)
+    session = await claim_anew(scene, ANNA)
+    # Whoever asked at the same time comes too late to give it back again.
+    await recorder.check_spent(scene.terms.event, PUBLIC, ANNA, claim.session)
+    assert (await scene.claim(ANNA)).session == session
+
+
+async def test_a_session_that_was_recorded_did_spend_the_place(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    claim = await admit(scene, ANNA)
+    await recorder.record(claim)
+    with pytest.raises(AlreadyAdmitted):
+        await recorder.check_spent(scene.terms.event, PUBLIC, ANNA, claim.session)
+    assert (await scene.claim(ANNA)).session == claim.session
 
 
 async def test_the_end_of_a_session_is_noted_once_and_for_its_buyer_only(

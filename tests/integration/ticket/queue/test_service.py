@@ -1,23 +1,18 @@
-"""The line over HTTP, from join to pass, and everything a caller can do wrong."""
+"""The line over HTTP, from join to pass, and the service around it."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from datetime import timedelta
 from itertools import count
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.integration.ticket.queue.service import PATIENCE, Service
 from tests.integration.ticket.sales.a_sale import a_sale, delete, publish
 
 from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.postgres import Pool
-from tiketi_runtime.security import Mac, TokenSigner
-from tiketi_services.ticket.queue.schemas import JoinView, StateView
 
 SHOW = "/events/demo/show"
 
@@ -177,203 +172,7 @@ async def test_a_policy_that_rejects_admits_nobody_who_waits_or_was_offered_unti
     assert answer.body["status"] == "admitted"
 
 
-# --- Refusals
-
-
-@pytest.mark.parametrize(
-    ("event", "status", "code"),
-    [
-        ("demo/later", 409, "queue-not-open"),
-        ("demo/over", 409, "sale-closed"),
-        ("demo/draining", 409, "queue-closed"),
-        ("demo/rejecting", 409, "queue-closed"),
-        ("demo/nothing", 404, "unknown-event"),
-        ("other/show", 404, "unknown-event"),
-    ],
-)
-async def test_a_join_that_cannot_be_is_refused_with_its_reason(
-    service: Service, event: str, status: int, code: str
-) -> None:
-    answer = await service.join(event, "anna")
-    assert (answer.status, answer.body["code"]) == (status, code)
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-async def test_an_account_without_a_verified_address_gets_no_new_place_but_keeps_one_it_has(service: Service) -> None:
-    path = f"{service.url}{SHOW}/queue/public/join"
-    headers = {"authorization": f"Bearer {service.token('unproved', email_verified=False)}"}
-    async with service.http.post(path, headers=headers) as refused:
-        assert (refused.status, (await refused.json(content_type=None))["code"]) == (403, "email-not-verified")
-    seq = (await service.join("demo/show", "unproved")).body["seq"]
-    async with service.http.post(path, headers=headers) as again:
-        assert (again.status, (await again.json())["seq"]) == (200, seq)
-
-
-async def test_a_join_before_the_lead_in_says_when_to_come_back(service: Service) -> None:
-    answer = await service.join("demo/later", "anna")
-    assert answer.body["opensAt"].endswith("Z")
-    assert int(answer.headers["retry-after"]) >= 1
-
-
-async def test_an_unknown_line_is_refused(service: Service) -> None:
-    answer = await service.join("demo/show", "anna", line="vip")
-    assert (answer.status, answer.body["code"]) == (404, "unknown-line")
-    assert (await service.get(SHOW + "/queue/vip/state")).status == 404
-
-
-async def test_nobody_joins_unnamed_or_with_an_expired_or_foreign_token(service: Service) -> None:
-    stranger = TokenSigner(Ed25519PrivateKey.generate(), "tiketi-auth")
-    for token in ("", "x.y.z", service.token("anna", timedelta(minutes=-5)), stranger.sign("at+jwt", {}, timedelta(1))):
-        answer = await service.post(SHOW + "/queue/public/join", authorization=f"Bearer {token}")
-        assert answer.status == 401
-        assert answer.headers["content-type"] == "application/problem+json"
-
-
-async def test_a_receipt_opens_nothing_for_another_buyer_event_or_line(service: Service) -> None:
-    receipt = (await service.join("demo/show", "owner")).body["receipt"]
-    for action in ("claim", "heartbeat", "leave"):
-        stolen = await service.post(f"{SHOW}/queue/public/{action}", "thief", {"receipt": receipt})
-        assert (stolen.status, stolen.body["code"]) == (403, "foreign-receipt")
-        elsewhere = await service.post(f"/events/demo/small/queue/public/{action}", "owner", {"receipt": receipt})
-        assert (elsewhere.status, elsewhere.body["code"]) == (403, "foreign-receipt")
-
-
-async def test_a_forged_receipt_or_a_pass_in_its_place_is_refused(service: Service) -> None:
-    receipt = (await service.join("demo/show", "forger")).body["receipt"]
-    turn = await service.claim_until_admitted("demo/show", "forger", receipt)
-    own_key = Mac("k1", {"k1": bytes(32)}).seal("place-receipt", {"event": "demo/show"})
-    for word in (receipt[:-2] + "AA", turn.body["pass"], own_key, "x", "k1..", "é"):
-        answer = await service.post(SHOW + "/queue/public/claim", "forger", {"receipt": word})
-        assert (answer.status, answer.body["code"]) == (401, "invalid-token"), word
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"{", 400),
-        (b"", 422),
-        (b'{"receipt": "\xff"}', 400),
-        (b"{}", 422),
-        (b"[]", 422),
-        (b'{"receipt": 5}', 422),
-        (b'{"receipt": ""}', 422),
-        (b'{"receipt": "' + b"x" * 3000 + b'"}', 422),
-        (b'{"receipt": "' + b"x" * 70_000 + b'"}', 413),
-    ],
-)
-async def test_a_body_that_makes_no_sense_is_a_problem_and_never_a_500(
-    service: Service, body: bytes, status: int
-) -> None:
-    headers = {"authorization": f"Bearer {service.token('anna')}", "content-type": "application/json"}
-    async with service.http.post(f"{service.url}{SHOW}/queue/public/claim", data=body, headers=headers) as answer:
-        assert answer.status == status
-        assert (await answer.json(content_type=None))["code"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"{", b"[]", b'{"receipt": 5}', b'{"receipt": ""}', b'{"proof": {}}', b'{"proof": {"challenge": "x"}}', b"\xff"],
-)
-async def test_a_join_with_a_body_that_makes_no_sense_is_a_problem(service: Service, body: bytes) -> None:
-    headers = {"authorization": f"Bearer {service.token('anna')}"}
-    async with service.http.post(f"{service.url}{SHOW}/queue/public/join", data=body, headers=headers) as answer:
-        assert answer.status in (400, 422)
-        assert (await answer.json(content_type=None))["code"] in ("malformed-json", "invalid-request")
-
-
-# --- The OpenAPI document: the routes read bodies by themselves, so what it says is checked here
-
-
-async def _documented(service: Service, action: str) -> dict[str, Any]:
-    document = (await service.get("/openapi.json")).body
-    (operation,) = document["paths"]["/events/{namespace}/{name}/queue/{line}/" + action].values()
-    return {**operation, "schemas": document["components"]["schemas"]}
-
-
-def _properties(operation: dict[str, Any], view: str) -> set[str]:
-    return set(operation["schemas"][view]["properties"])
-
-
-@pytest.mark.parametrize("action", ["join", "claim", "heartbeat", "leave"])
-async def test_what_the_document_says_of_a_body_is_what_the_route_takes(service: Service, action: str) -> None:
-    operation = await _documented(service, action)
-    names = {parameter["name"] for parameter in operation["parameters"]}
-    assert names == {"namespace", "name", "line", "Authorization"}
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    path = f"{SHOW}/queue/public/{action}"
-    lacking = await service.post(path, "documented", {})
-    assert (lacking.status == 422) is bool(schema["required"]), lacking.body
-    for name, allowed in schema["properties"].items():
-        text = next(kind for kind in allowed.get("anyOf", [allowed]) if kind["type"] != "null")
-        wrong: list[object] = [5, [], True]
-        if text["type"] == "string":
-            wrong += ["x" * (text["maxLength"] + 1)] + [""] * (text.get("minLength", 0) > 0)
-        for value in wrong:
-            answer = await service.post(path, "documented", {"receipt": "some", name: value})
-            assert (answer.status, answer.body["code"]) == (422, "invalid-request"), (name, value)
-            assert name in answer.body["detail"]
-        if text["type"] == "string":
-            longest = await service.post(path, "documented", {"receipt": "some", name: "x" * text["maxLength"]})
-            assert longest.status == 401, "it was read, and then found to be no receipt"
-
-
-@pytest.mark.parametrize("action", ["claim", "heartbeat", "leave"])
-async def test_a_body_left_out_is_told_as_the_receipt_that_is_missing(service: Service, action: str) -> None:
-    answer = await service.post(f"{SHOW}/queue/public/{action}", "bodiless")
-    assert (answer.status, answer.body["code"]) == (422, "invalid-request")
-    assert answer.body["detail"].startswith("receipt: ")
-
-
-async def test_who_went_silent_or_left_is_told_that_the_place_is_kept(service: Service) -> None:
-    body = {"receipt": (await service.join("demo/small", "wavering")).body["receipt"]}
-    await service.post("/events/demo/small/queue/public/leave", "wavering", body)
-    for action in ("claim", "heartbeat"):
-        gone = await service.post(f"/events/demo/small/queue/public/{action}", "wavering", body)
-        assert (gone.status, gone.body["code"]) == (409, "not-in-line")
-        assert "Your place is kept; join again to wait." in gone.body["detail"]
-
-
-async def test_what_the_document_says_of_a_refusal_is_how_it_is_refused(service: Service) -> None:
-    token = {"receipt": (await service.join("demo/show", "documenter")).body["receipt"]}
-    refused = {
-        "join": [
-            await service.post(SHOW + "/queue/public/join", authorization="Bearer x"),
-            await service.join("demo/later", "anna"),
-            await service.join("demo/nothing", "anna"),
-            await service.join("demo/show", "anna", line="vip"),
-        ],
-        "claim": [
-            await service.post(SHOW + "/queue/public/claim", "thief", token),
-            await service.post(SHOW + "/queue/public/claim", "thief"),
-        ],
-        "heartbeat": [await service.post(SHOW + "/queue/public/heartbeat", "thief", token)],
-        "leave": [await service.post(SHOW + "/queue/public/leave", "thief", {"receipt": "forged"})],
-    }
-    for action, answers in refused.items():
-        responses = (await _documented(service, action))["responses"]
-        for answer in answers:
-            told = responses[str(answer.status)]
-            schema = told["content"][answer.headers["content-type"]]["schema"]
-            assert answer.body["code"] in schema["properties"]["code"]["enum"], (action, answer.body)
-            assert set(schema["required"]) <= set(answer.body)
-            assert ("retry-after" not in answer.headers) or "Retry-After" in told["headers"]
-
-
-async def test_what_the_document_says_of_answers_is_what_is_answered(service: Service) -> None:
-    joined = await service.join("demo/small", "answered")
-    join = await _documented(service, "join")
-    assert set(joined.body) == _properties(join, "JoinView")
-    assert set(joined.body["state"]) == _properties(join, "StateView")
-    state = await service.get("/events/demo/small/queue/public/state")
-    assert set(state.body) == _properties(join, "StateView") - {"group", "ahead", "alive"}
-    StateView.model_validate(state.body)
-    JoinView.model_validate(joined.body)
-    body = {"receipt": joined.body["receipt"]}
-    turn = await service.post("/events/demo/small/queue/public/claim", "answered", body)
-    claim = await _documented(service, "claim")
-    view = "AdmittedView" if turn.body["status"] == "admitted" else "WaitingView"
-    assert set(turn.body) == _properties(claim, view)
-    assert {parameter["name"] for parameter in (await _documented(service, "state"))["parameters"]} >= {"group"}
+# --- The service itself
 
 
 async def test_a_line_that_lost_its_redis_answers_503_with_retry_after(service: Service) -> None:

@@ -7,9 +7,11 @@ import time
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.integration.ticket.queue.lines import Scene
 from tests.integration.ticket.sales.a_sale import a_sale
 
+import tiketi_services.ticket.queue.states
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
 from tiketi_services.ticket.queue.domain import LineState
 from tiketi_services.ticket.queue.positions import group_of
@@ -66,3 +68,33 @@ async def test_a_reading_that_shows_the_place_already_is_not_made_again(scene: S
     first = await states.reading(sale, sale.lines[0], since=place.now)
     assert await states.reading(sale, sale.lines[0], since=place.now) is first
     assert lines.readings == 1
+
+
+async def test_a_line_that_nobody_here_asks_for_any_more_leaves_no_gauge_behind(
+    scene: Scene, lines: CountedLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old value would stand for ever, and be the most that any process says."""
+    event = scene.terms.event
+
+    def shown() -> list[float | None]:
+        line: dict[str, str] = {"event": event, "line": "public"}
+        gauges: list[tuple[str, dict[str, str]]] = [
+            ("waiting", line),
+            ("no_show_share", line),
+            ("active", {"event": event}),
+        ]
+        return [REGISTRY.get_sample_value(f"tiketi_queue_{name}", labels) for name, labels in gauges]
+
+    states, sale = States(lines, NothingDrawn(), timedelta(minutes=1)), a_sale("any", event=event)
+    await scene.join(BuyerId("anna"))
+    first = await states.reading(sale, sale.lines[0])
+    await states.forget_idle()
+    assert shown() == [1, 0, 0]
+    assert await states.reading(sale, sale.lines[0]) is first
+    monkeypatch.setattr(tiketi_services.ticket.queue.states, "_IDLE", 0)
+    await states.forget_idle()
+    assert shown() == [None, None, None]
+    again = await states.reading(sale, sale.lines[0])
+    assert again.standings == first.standings
+    assert again.version >= first.version
+    assert shown() == [1, 0, 0]

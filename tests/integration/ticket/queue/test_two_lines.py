@@ -8,8 +8,8 @@ import pytest
 from tests.integration.ticket.queue.lines import ANNA, Scene, begin
 
 from tiketi_runtime.contracts.identity import PUBLIC, Line
-from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Standing
-from tiketi_services.ticket.queue.repository import Session
+from tiketi_services.ticket.queue.domain import Standing
+from tiketi_services.ticket.queue.repository import Session, Spent
 
 FANS = Line("fans")
 
@@ -46,7 +46,7 @@ async def test_a_public_session_does_not_revive_that_of_the_presale(scene: Scene
     await presale.leave(ANNA)
     await shop(scene, "of-the-sale")
     assert await session(presale, "of-the-presale") == Session(None)
-    with pytest.raises(AlreadyAdmitted):
+    with pytest.raises(Spent):
         await presale.claim(ANNA)
 
 

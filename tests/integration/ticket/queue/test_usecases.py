@@ -78,6 +78,9 @@ class Doorkeepers:
     async def record(self, claim: Claim) -> None:
         self.recorded.append(claim)
 
+    async def check_spent(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> None:
+        self.asked.append(f"check {session}")
+
     async def end(self, event: EventId, buyer: BuyerId, line: Line | None = None) -> None:
         self.asked.append(f"end {line}")
 

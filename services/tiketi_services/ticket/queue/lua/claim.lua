@@ -10,7 +10,8 @@
 --      15.. sections sold in this line
 -- Result {'admitted', epoch, now, session, its end (ms), 1 if it began now, ms since the offer};
 --        or {standing, epoch, now}: next, waiting;
---        or, with nothing written: unknown, stale, spent, closed, gone, order (the place must be told)
+--        or, with nothing written: unknown, stale, spent (with the session), closed, gone,
+--        order (the place must be told)
 -- @include epoch
 -- @include now
 -- @include lining_up
@@ -32,7 +33,7 @@ local session = redis.call('HGET', CLAIMED, buyer)
 if session then
   local ends = session_end(CLAIMED, SESSIONS, ACTIVE, buyer)
   if ends > now then return {'admitted', epoch, now, session, ends, 0, 0} end
-  return {'spent', epoch, now}
+  return {'spent', epoch, now, session}
 end
 if now >= closes then return {'closed', epoch, now} end
 

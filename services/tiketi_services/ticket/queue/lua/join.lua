@@ -8,7 +8,8 @@
 --      8 a seq  9 its place in the drawn order
 -- Result {standing, epoch, now, seq, entries (-1: not fixed), 1 if drawn, 1 if new}; standing: waiting, next, offered,
 --        admitted;
---        or, with nothing written: early, closed, refused, new, limit (no number left), spent (all without seq);
+--        or, with nothing written: early, closed, refused, new, limit (no number left), spent (with the session in
+--        place of seq);
 --        order (the place of this seq must be told)
 -- @include epoch
 -- @include now
@@ -32,7 +33,7 @@ local function answer(standing, seq, is_new)
 end
 
 if redis.call('HEXISTS', CLAIMED, buyer) == 1 then
-  if session_end(CLAIMED, SESSIONS, ACTIVE, buyer) <= now then return {'spent', epoch, now} end
+  if session_end(CLAIMED, SESSIONS, ACTIVE, buyer) <= now then return {'spent', epoch, now, redis.call('HGET', CLAIMED, buyer)} end
   return answer('admitted', known)
 end
 
