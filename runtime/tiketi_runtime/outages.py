@@ -15,7 +15,6 @@ _OUTAGES: Final = (
     OSError,  # TimeoutError and ConnectionError are among them
     aiohttp.ClientConnectionError,
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,  # the connection or its pool was closed under us
     asyncpg.InternalClientError,  # the server was killed in the middle of an answer; the connection is dropped
     asyncpg.OperatorInterventionError,  # shutting down, starting, statement timeout
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
@@ -29,8 +28,13 @@ _OUTAGES: Final = (
     redis.ClusterDownError,
     redis.TryAgainError,
 )
+_GONE: Final = ("is closed", "is closing", "released back to the pool", "another operation is")
+"""How asyncpg says that the connection or its pool was closed under us. It has one class for that and for a call that
+is wrong in itself (a missing argument), which would fail for ever."""
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether the same call may succeed later without a change."""
+    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
+        return any(sign in str(error) for sign in _GONE)
     return isinstance(error, _OUTAGES)

@@ -1,16 +1,20 @@
 """Transactional outbox and inbox: a message leaves if, and only if, its transaction committed; it is applied once.
 
-A service that uses this has the two tables in its first migration::
+A service that uses this has the two tables among its migrations::
 
     CREATE TABLE outbox (
       id uuid PRIMARY KEY, key text NOT NULL, body jsonb NOT NULL,
       created_at timestamptz NOT NULL DEFAULT clock_timestamp(), sent_at timestamptz);
     CREATE INDEX outbox_unsent ON outbox (created_at) WHERE sent_at IS NULL;
+    CREATE INDEX outbox_unsent_of_order ON outbox ((body ->> 'order'), created_at) WHERE sent_at IS NULL;
+    CREATE INDEX outbox_by_age ON outbox USING brin (created_at);
     CREATE TABLE inbox (
       id uuid PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT clock_timestamp());
+    CREATE INDEX inbox_by_age ON inbox USING brin (applied_at);
 
 The relay asks for what is unsent and never for "ids above the last": a transaction that commits late would be skipped.
-A message whose key no queue is bound to yet waits as well: the broker would drop it.
+Messages of one order leave in their order, however many relays there are: none is taken before those that came earlier
+are known to have left. A message whose key no queue is bound to yet waits, too: the broker would drop it.
 It polls; NOTIFY inside the money transaction would take a lock over every commit.
 """
 
@@ -21,27 +25,60 @@ import json
 import logging
 import time
 from datetime import timedelta
+from typing import Final
 
 import asyncpg
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
+from tiketi_runtime.background import every
 from tiketi_runtime.contracts.messages import Message
 from tiketi_runtime.outages import is_outage
 from tiketi_runtime.postgres import Connection, Pool
 from tiketi_runtime.rabbitmq import Broker, BrokerUnavailable, NobodyListens
 
-BATCH = 100
+BATCH: Final = 100
+KEEP_SENT: Final = timedelta(days=14)
+"""How long a sent message stays, for those who look for what happened."""
+KEEP_APPLIED: Final = timedelta(days=90)
+"""How long an applied message is known as such: longer than any message is delivered again. The broker does so within
+minutes of its return; a dead letter that is older cannot be replayed."""
 _AWAY_SECONDS = 1.0
 _UNHEARD_SECONDS = 2.0
+_COUNT_INTERVAL = timedelta(seconds=5)
+_COUNTED: Final = 100_000
+_CLEAN_INTERVAL = timedelta(minutes=10)
+_CLEAN_BATCH: Final = 1000
+_CLEAN_PAUSE_SECONDS = 0.2
 
-UNSENT = Gauge("tiketi_outbox_unsent", "Messages that wait for the broker, as of the last poll (at most one batch).")
+UNSENT = Gauge("tiketi_outbox_unsent", "Messages that wait for the broker, as of the last look; at most 100,000.")
+OLDEST = Gauge("tiketi_outbox_oldest_seconds", "Age of the oldest message that waits for the broker; 0: none.")
+PUBLISHED = Counter("tiketi_outbox_published_total", "Messages that the broker has confirmed.", ["key"])
+DUPLICATES = Counter("tiketi_messages_duplicates_total", "Messages that came again after they were applied.", ["key"])
+DELETED = Counter("tiketi_messages_deleted_total", "Old rows that were deleted.", ["table"])
 
 _PUT = "INSERT INTO outbox (id, key, body) VALUES ($1, $2, $3)"
 _TAKE = """
-SELECT id, key, body FROM outbox WHERE sent_at IS NULL AND key <> ALL($2)
-ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT o.id, o.key, o.body FROM outbox o
+WHERE o.sent_at IS NULL AND o.key <> ALL($2) AND NOT EXISTS (
+  SELECT FROM outbox before
+  WHERE before.sent_at IS NULL AND before.body ->> 'order' = o.body ->> 'order' AND before.created_at < o.created_at
+    AND before.key <> ALL($2))
+ORDER BY o.created_at LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _MARK_SENT = "UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1)"
+_COUNT = """
+SELECT count(*) AS unsent, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest
+FROM (SELECT created_at FROM outbox WHERE sent_at IS NULL ORDER BY created_at LIMIT $1) AS waiting
+"""
+_DELETE_SENT = """
+DELETE FROM outbox WHERE id IN (
+  SELECT id FROM outbox WHERE created_at < clock_timestamp() - $1::interval AND sent_at IS NOT NULL
+  LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+_DELETE_APPLIED = """
+DELETE FROM inbox WHERE id IN (
+  SELECT id FROM inbox WHERE applied_at < clock_timestamp() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
 _APPLY_ONCE = "INSERT INTO inbox (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id"
 
 log = logging.getLogger(__name__)
@@ -49,13 +86,20 @@ log = logging.getLogger(__name__)
 
 async def put(connection: Connection, message: Message) -> None:
     """Add a message to the outbox of the transaction under way."""
-    key = str(message.model_dump(by_alias=True)["key"])
-    await connection.execute(_PUT, message.id, key, message.model_dump(mode="json", by_alias=True))
+    await connection.execute(_PUT, message.id, key_of(message), message.model_dump(mode="json", by_alias=True))
 
 
 async def is_new(connection: Connection, message: Message) -> bool:
     """Whether this message was not applied before; True only once, in the transaction that applies it."""
-    return await connection.fetchval(_APPLY_ONCE, message.id) is not None
+    if await connection.fetchval(_APPLY_ONCE, message.id) is not None:
+        return True
+    DUPLICATES.labels(key_of(message)).inc()
+    return False
+
+
+def key_of(message: Message) -> str:
+    """Its routing key."""
+    return str(message.model_dump(by_alias=True, include={"key"})["key"])
 
 
 class OutboxRelay:
@@ -69,7 +113,18 @@ class OutboxRelay:
         self._unheard_since = 0.0
 
     async def run(self) -> None:
-        """Relay until cancelled. Waits longer while the broker or the database is away."""
+        """Relay until cancelled, and tell how much waits. Waits longer while the broker or the database is away."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(every(_COUNT_INTERVAL, "counting the outbox", self.count))
+            group.create_task(self._relay())
+
+    async def count(self) -> None:
+        """Tell the metrics how much waits, and how long."""
+        row = await self._pool.fetchrow(_COUNT, _COUNTED)
+        UNSENT.set(row["unsent"])
+        OLDEST.set(row["oldest"])
+
+    async def _relay(self) -> None:
         while True:
             try:
                 sent = await self.relay_once()
@@ -89,7 +144,6 @@ class OutboxRelay:
         """
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_TAKE, BATCH, self._keys_to_skip())
-            UNSENT.set(len(rows))
             results = await asyncio.gather(*(self._send(row) for row in rows))
             sent = [row["id"] for row, error in zip(rows, results, strict=True) if error is None]
             if sent:
@@ -108,6 +162,7 @@ class OutboxRelay:
             return error
         except BrokerUnavailable as error:
             return error
+        PUBLISHED.labels(row["key"]).inc()
         return None
 
     def _keys_to_skip(self) -> list[str]:
@@ -117,3 +172,28 @@ class OutboxRelay:
             self._unheard.clear()
             self._unheard_since = now
         return sorted(self._unheard)
+
+
+class Housekeeping:
+    """Deletes what no redelivery can ask for any more, a little at a time; any number may run at once."""
+
+    def __init__(self, pool: Pool, *, has_outbox: bool = True) -> None:
+        self._pool = pool
+        self._has_outbox = has_outbox
+
+    async def run(self) -> None:
+        """Delete until cancelled."""
+        await every(_CLEAN_INTERVAL, "deleting old messages", self.clean)
+
+    async def clean(self) -> None:
+        """Delete all that is old enough now."""
+        if self._has_outbox:
+            await self._delete("outbox", _DELETE_SENT, KEEP_SENT)
+        await self._delete("inbox", _DELETE_APPLIED, KEEP_APPLIED)
+
+    async def _delete(self, table: str, statement: str, keep: timedelta) -> None:
+        deleted = _CLEAN_BATCH
+        while deleted == _CLEAN_BATCH:
+            deleted = int((await self._pool.execute(statement, keep, _CLEAN_BATCH)).removeprefix("DELETE "))
+            DELETED.labels(table).inc(deleted)
+            await asyncio.sleep(_CLEAN_PAUSE_SECONDS)

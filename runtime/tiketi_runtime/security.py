@@ -16,7 +16,7 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
-from tiketi_runtime.errors import InvalidToken, Unavailable
+from tiketi_runtime.errors import Forbidden, InvalidToken, Unavailable
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "tiketi"
@@ -46,6 +46,18 @@ MOST_TOKENS: Final = 20_000
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = logging.getLogger(__name__)
+
+
+class RoleNeeded(Forbidden):
+    """The caller holds none of the ``roles`` that may do this in the ``namespace``."""
+
+    code, title = "role-needed", "Role needed"
+
+
+class ForeignSignature(InvalidToken):
+    """A signed word of the right kind, but not signed with a key of ours: made by somebody else, or altered."""
+
+    code, title = "foreign-signature", "Foreign signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +82,42 @@ class Identity:
             grant.role == role and ("*" in grant.namespaces or namespace in grant.namespaces) for grant in self.grants
         )
 
+    def require_role(self, roles: Sequence[str], namespace: str) -> None:
+        """Raises RoleNeeded unless the caller holds one of ``roles`` over ``namespace``."""
+        if not any(self.has_role(role, namespace) for role in roles):
+            needed = " or ".join(roles)
+            raise RoleNeeded(
+                f"This needs the role {needed} in the namespace {namespace}. Who was given it after logging in gets it "
+                "with the next refresh of the session.",
+                roles=list(roles),
+                namespace=namespace,
+            )
+
 
 class TokenSigner:
-    """Signs tokens of one issuer with one Ed25519 key."""
+    """Signs tokens of one issuer with one Ed25519 key.
 
-    def __init__(self, key: Ed25519PrivateKey, issuer: str) -> None:
+    ``others`` are public keys (JWK) that are published with its own: the next one, before anything is signed with it,
+    and former ones, as long as what they have signed is to be believed.
+    """
+
+    def __init__(self, key: Ed25519PrivateKey, issuer: str, others: Sequence[Mapping[str, str]] = ()) -> None:
         self._key = key
         self.issuer = issuer
         self._jwk = json.loads(OKPAlgorithm.to_jwk(key.public_key()))
         self.kid = _thumbprint(self._jwk)
+        self._others = [dict(jwk) for jwk in others if jwk["kid"] != self.kid]
 
     @classmethod
-    def from_pem_file(cls, path: Path, issuer: str) -> Self:
-        """Read the key. Raises ValueError if the file holds no Ed25519 private key."""
+    def from_pem_file(cls, path: Path, issuer: str, others_file: Path | None = None) -> Self:
+        """Read the key, and other public keys from a JWK Set.
+
+        Raises ValueError if a file holds something else, a private key among the others included.
+        """
         key = load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(f"{path}: an Ed25519 private key in PEM is needed")
-        return cls(key, issuer)
+        return cls(key, issuer, () if others_file is None else _public_jwks(others_file))
 
     def sign(self, typ: str, claims: Mapping[str, Any], ttl: timedelta, *, issued_at: datetime | None = None) -> str:
         """A compact JWS with ``iss``, ``aud``, ``iat`` and ``exp`` set.
@@ -103,13 +134,49 @@ class TokenSigner:
         }
         return jwt.encode(payload, self._key, algorithm=ALGORITHM, headers={"typ": typ, "kid": self.kid})
 
+    def seal(self, typ: str, claims: Mapping[str, Any]) -> str:
+        """A compact JWS of exactly these claims, the same bytes each time. It says nothing of time: what it means ends
+        when somebody who keeps books says so. ``PublicKeys.read`` opens it.
+        """
+        header = msgspec.json.encode({"alg": ALGORITHM, "kid": self.kid, "typ": typ})
+        signed = f"{_b64(header)}.{_b64(msgspec.json.encode(claims))}"
+        return f"{signed}.{_b64(self._key.sign(signed.encode()))}"
+
     def derive_key(self, purpose: str) -> bytes:
         """32 bytes that only a holder of the private key can know, others for each purpose (HKDF, RFC 5869)."""
         return HKDF(hashes.SHA256(), length=32, salt=None, info=purpose.encode()).derive(self._key.private_bytes_raw())
 
     def jwks(self) -> dict[str, Any]:
-        """The public half as a JWK Set (RFC 7517)."""
-        return {"keys": [{**self._jwk, "kid": self.kid, "use": "sig", "alg": ALGORITHM}]}
+        """The public half as a JWK Set (RFC 7517), and the other keys."""
+        return {"keys": [{**self._jwk, "kid": self.kid, "use": "sig", "alg": ALGORITHM}, *self._others]}
+
+
+class PublicKeys:
+    """Opens what ``TokenSigner.seal`` made, without asking anybody."""
+
+    def __init__(self, jwks: Mapping[str, Any]) -> None:
+        """Raises ValueError or PyJWTError if this is no JWK Set, or holds no Ed25519 key."""
+        self._keys = _keys_of(jwks)
+
+    def read(self, word: str, typ: str) -> dict[str, Any]:
+        """The claims. Raises InvalidToken if it is no signed word of this kind, ForeignSignature if not one of ours."""
+        try:
+            if len(word) > _MAX_TOKEN_CHARACTERS:
+                raise jwt.InvalidTokenError("it is too long")
+            signed, _, signature = word.rpartition(".")
+            head, _, body = signed.partition(".")
+            header = msgspec.json.decode(_unb64_strict(head), type=_Header)
+            if header.typ != typ or header.alg != ALGORITHM or header.is_special:
+                raise jwt.InvalidTokenError(f"it is not of type {typ}")
+            claims = msgspec.json.decode(_unb64_strict(body), type=dict[str, Any])
+            proof = _unb64_strict(signature)
+        except (jwt.PyJWTError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise InvalidToken(f"This is no {typ}: {error}.") from error
+        try:
+            self._keys[header.kid].verify(proof, signed.encode("ascii"))
+        except (KeyError, InvalidSignature) as error:
+            raise ForeignSignature("It is not signed with any of the keys that count, or it was altered.") from error
+        return claims
 
 
 class TokenVerifier:
@@ -266,10 +333,29 @@ def _keys_of(document: Any) -> dict[str, Ed25519PublicKey]:
     return {str(jwk["kid"]): jwt.PyJWK(jwk, ALGORITHM).key for jwk in ours}
 
 
-def identity_from_claims(claims: Mapping[str, Any]) -> Identity:
-    """Read ``sub`` and ``roles`` of an access token. Raises InvalidToken if they have another shape."""
+def _public_jwks(path: Path) -> list[dict[str, str]]:
+    """The keys of a JWK Set as they are published: known members only. Raises ValueError if one cannot be."""
     try:
-        grants = msgspec.convert(claims["roles"], tuple[Grant, ...])
+        document = json.loads(path.read_text())
+        _keys_of(document)
+    except (ValueError, TypeError, jwt.PyJWTError) as error:
+        raise ValueError(f"{path}: a JWK Set (RFC 7517) of Ed25519 keys is needed: {error}") from error
+    if any("d" in jwk for jwk in document["keys"]):
+        raise ValueError(f"{path}: holds a private key; public ones belong here")
+    return [
+        {"kty": jwk["kty"], "crv": jwk["crv"], "x": jwk["x"], "kid": jwk["kid"], "use": "sig", "alg": ALGORITHM}
+        for jwk in document["keys"]
+        if jwk.get("crv") == "Ed25519" and jwk.get("kid")
+    ]
+
+
+def identity_from_claims(claims: Mapping[str, Any]) -> Identity:
+    """Read ``sub`` and ``roles`` of an access token: none, if it says nothing of roles.
+
+    Raises InvalidToken if they have another shape.
+    """
+    try:
+        grants = msgspec.convert(claims.get("roles", ()), tuple[Grant, ...])
         return Identity(str(claims["sub"]), grants, claims)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InvalidToken("The token is not valid: it names no subject or roles.") from error

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -202,6 +202,19 @@ async def identity_of(connection: HTTPConnection, verifier: TokenVerifier) -> Id
 async def bearer_identity(request: Request) -> Identity:
     """FastAPI dependency: the caller, by the verifier that the service put at ``app.state.access_tokens``."""
     return await identity_of(request, request.app.state.access_tokens)
+
+
+def requires_role(*roles: str) -> Callable[..., Awaitable[Identity]]:
+    """FastAPI dependency: the caller, who holds one of ``roles`` over the ``namespace`` that the route's path names.
+
+    Raises RoleNeeded (403).
+    """
+
+    async def permitted(namespace: str, identity: Annotated[Identity, Depends(bearer_identity)]) -> Identity:
+        identity.require_role(roles, namespace)
+        return identity
+
+    return permitted
 
 
 # --- Where a request comes from

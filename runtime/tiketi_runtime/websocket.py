@@ -45,6 +45,11 @@ def text_frame(payload: bytes) -> bytes:
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """The same, of bytes."""
+    return Frame(Opcode.BINARY, payload).serialize(mask=False)
+
+
 class WebSocket(WebSocketsSansIOProtocol):
     """uvicorn's connection; until it is taken over, it behaves as that does."""
 

@@ -85,8 +85,35 @@ class TicketsIssued(Message):
     currency: str
 
 
+class RefundRequested(Message):
+    """ticket: tickets of a paid order are void; their price goes back."""
+
+    key: Literal["refund.requested"] = "refund.requested"
+    refund: UUID
+    buyer: BuyerId
+    seats: tuple[SeatId, ...]
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    reason: Literal["buyer", "organiser", "event-cancelled"]
+
+
+class PaymentRefunded(Message):
+    """payment: the vendor has given the money of one refund back."""
+
+    key: Literal["payment.refunded"] = "payment.refunded"
+    refund: UUID
+    buyer: BuyerId
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    balance: int
+    """What the vendor has left of the payment. At zero the order is refunded; no sum of refunds says so."""
+
+
 AnyMessage = Annotated[
-    OrderPlaced | OrderClosed | PaymentSettled | PaymentRefused | TicketsIssued, Field(discriminator="key")
+    OrderPlaced | OrderClosed | PaymentSettled | PaymentRefused | TicketsIssued | RefundRequested | PaymentRefunded,
+    Field(discriminator="key"),
 ]
 _ANY: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 

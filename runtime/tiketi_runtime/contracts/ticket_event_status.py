@@ -88,6 +88,18 @@ class Draw(ContractModel):
     file: Annotated[str, StringConstraints(max_length=253)] | None = None
 
 
+class AuditReport(ContractModel):
+    """What came of comparing every order with its payment, seats and tickets."""
+
+    completed_at: AwareDatetime
+    orders: Count = 0
+    under_way: Count = 0
+    mismatches: Count = 0
+    accepted: Count = 0
+    stopped: bool = False
+    message: Annotated[str, StringConstraints(max_length=1_024)] = ""
+
+
 class Sales(ContractModel):
     """Figures of the sale, written by stats alone."""
 
@@ -99,6 +111,7 @@ class Sales(ContractModel):
     revenue: Annotated[int, Field(ge=0, le=1_000_000_000_000_000)] | None = None
     admitted_per_minute: Count | None = None
     p95_ms: Count | None = None
+    audit: AuditReport | None = None
     updated_at: AwareDatetime | None = None
 
 
