@@ -6,8 +6,10 @@ UNKNOWN ends as DONE or REFUSED on the vendor's own word only. At most one attem
 
 from __future__ import annotations
 
+import re
 import secrets
 import string
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,6 +24,11 @@ CURRENCIES = frozenset({"KRW", "JPY"})
 """Currencies whose minor unit is the vendor's own unit."""
 MAX_ATTEMPTS = 20
 """Attempts of one order; a buyer who fails more often than this needs another card, not another attempt."""
+MAX_WEBHOOKS = 50
+"""Kept of one attempt, and a few more if they come at one moment: the vendor sends eight of each of a few; whoever
+sends more is not the vendor."""
+MAX_HINTED_LOOKS = 10
+"""Looks at one attempt because of webhooks; after that the resolver's own pace must do."""
 MAX_ORDER_NAME = 100
 """Characters the vendor takes."""
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -140,12 +147,42 @@ class OpenAttempt:
     order: Order
 
 
+class WindowEnd(StrEnum):
+    """Why the vendor's window ended without authentication."""
+
+    CANCELLED = "cancelled"
+    """By the buyer."""
+    REFUSED = "refused"
+    """By the card's company."""
+    FAILED = "failed"
+
+
+_WINDOW_ENDS = {
+    "PAY_PROCESS_CANCELED": WindowEnd.CANCELLED,
+    "USER_CANCEL": WindowEnd.CANCELLED,
+    "REJECT_CARD_COMPANY": WindowEnd.REFUSED,
+}
+
+
+def window_end(code: str) -> WindowEnd:
+    """What a code of the vendor's redirect to failUrl means."""
+    return _WINDOW_ENDS.get(code, WindowEnd.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """Answer to a confirm that was neither refused nor cancelled. ``outcome``: signed; None while UNKNOWN."""
 
     order_id: UUID
     outcome: str | None
+
+
+_VENDOR_ORDER_ID = re.compile(r"tk_[a-z0-9]{26}")
+
+
+def is_vendor_order_id(text: str) -> bool:
+    """Whether an order id at the vendor has the form of ours."""
+    return _VENDOR_ORDER_ID.fullmatch(text) is not None
 
 
 def new_vendor_order_id() -> str:
@@ -169,10 +206,10 @@ def check_same(known: Order, told: Order) -> None:
         raise OrderDiffers("This order is known with other facts.")
 
 
-def check_currency(order: Order) -> None:
-    """Raises CurrencyNotSupported for money the vendor counts in another unit than we do."""
-    if order.currency not in CURRENCIES:
-        raise CurrencyNotSupported(f"currency: {order.currency} cannot be paid; use one of {sorted(CURRENCIES)}.")
+def check_currency(order: Order, currencies: Collection[str] = CURRENCIES) -> None:
+    """Raises CurrencyNotSupported for money the merchant does not take, or the vendor counts in another unit."""
+    if order.currency not in currencies or order.currency not in CURRENCIES:
+        raise CurrencyNotSupported(f"currency: {order.currency} cannot be paid; use one of {sorted(currencies)}.")
 
 
 def check_request(standing: Standing, payment_key: str, amount: int) -> None:
@@ -243,6 +280,12 @@ class PaymentKeyDiffers(Conflict):
     """The attempt, or the payment key, is already bound to another."""
 
     code, title = "payment-key-differs", "Payment key differs"
+
+
+class MalformedWebhook(TiketiError):
+    """Not the JSON that the vendor sends. It is not kept."""
+
+    code, status, title = "malformed-webhook", 400, "Malformed webhook"
 
 
 class OrderAlreadyPaid(Conflict):

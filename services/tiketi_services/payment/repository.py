@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -13,8 +13,11 @@ import asyncpg
 from tiketi_runtime import outbox
 from tiketi_runtime.contracts.messages import Message, PaymentRefused, PaymentSettled
 from tiketi_runtime.postgres import Connection, Pool, load_queries
+from tiketi_services.payment.books import Action, Finding, OurPayment
 from tiketi_services.payment.domain import (
     MAX_ATTEMPTS,
+    MAX_HINTED_LOOKS,
+    MAX_WEBHOOKS,
     Attempt,
     AttemptState,
     CloseStatus,
@@ -25,6 +28,7 @@ from tiketi_services.payment.domain import (
     check_same,
     confirm_key,
 )
+from tiketi_services.payment.vendor import FOREIGN_PAYMENT, Webhook
 
 PACKAGE: Final = "tiketi_services.payment"
 _UNDER_WAY = "attempts_one_under_way"
@@ -57,6 +61,25 @@ class Unresolved:
 
     attempt: Attempt
     overdue: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """An attempt that a webhook was about. ``answer_lost``: the buyer's own call has had no answer."""
+
+    attempt: Attempt
+    answer_lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """An attempt whose end is not known for too long."""
+
+    attempt_id: UUID
+    order_id: UUID
+    payment_key: str
+    code: str | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +227,8 @@ class Payments:
     async def refuse(self, attempt: Attempt, code: str, call: VendorCall) -> bool:
         """End an attempt without money and tell it, in one transaction; False if it had ended already."""
         async with self._pool.acquire() as connection, connection.transaction():
-            if await connection.fetchval(self._sql["refuse"], attempt.attempt_id, code) is None:
+            is_foreign = code == FOREIGN_PAYMENT
+            if await connection.fetchval(self._sql["refuse"], attempt.attempt_id, code, is_foreign) is None:
                 return False
             message = PaymentRefused.model_validate(
                 {
@@ -228,6 +252,61 @@ class Payments:
         rows = await self._pool.fetch(self._sql["take_attempts"], most, lease)
         return [Unresolved(_attempt(row), row["overdue"]) for row in rows]
 
+    async def keep(self, attempt: Attempt, lease: timedelta) -> None:
+        """An attempt that was taken is worked on for longer."""
+        await self._pool.execute(self._sql["keep_attempt"], attempt.attempt_id, lease)
+
+    async def looked(self, attempt: Attempt) -> None:
+        """A look-up decided nothing: another may follow."""
+        await self._pool.execute(self._sql["looked"], attempt.attempt_id)
+
+    async def attempt(self, attempt_id: UUID | None = None, vendor_order_id: str | None = None) -> Attempt | None:
+        """An attempt that is bound to a payment, by either of its names; None if there is none."""
+        row = await self._pool.fetchrow(self._sql["attempt"], attempt_id, vendor_order_id)
+        return None if row is None else _attempt(row)
+
+    async def window_left(self, vendor_order_id: str, code: str) -> None:
+        """Keep why the vendor's window was left."""
+        await self._pool.execute(self._sql["window_left"], vendor_order_id, code)
+
+    async def alarm_unknown(self, after: timedelta) -> Sequence[Overdue]:
+        """Attempts whose end is not known for longer than ``after``; each once an hour."""
+        rows = await self._pool.fetch(self._sql["alarm_unknown"], after)
+        return [
+            Overdue(row["attempt_id"], row["order_id"], row["payment_key"], row["code"], row["confirming_at"])
+            for row in rows
+        ]
+
+    async def count_overdue(self, after: timedelta) -> tuple[int, int]:
+        """Attempts whose end is not known, and charges not given back, for longer than ``after``."""
+        row = await self._pool.fetchrow(self._sql["count_overdue"], after)
+        return row["unknown"], row["not_given_back"]
+
+    # --- Webhooks
+
+    async def receive_webhook(self, webhook: Webhook, patience: timedelta) -> tuple[bool, bool, bool]:
+        """Keep it if it is about an attempt of ours: known, new, and whether the attempt will be looked at."""
+        row = await self._pool.fetchrow(
+            self._sql["receive_webhook"],
+            webhook.transmission_id,
+            webhook.order_id,
+            webhook.retried_count,
+            webhook.body,
+            MAX_WEBHOOKS,
+            MAX_HINTED_LOOKS,
+            patience,
+        )
+        return row["known"], row["stored"], row["hinted"]
+
+    async def forget_webhooks(self, kept_for: timedelta, most: int) -> None:
+        """Forget a batch of webhooks that are older than that."""
+        await self._pool.execute(self._sql["forget_webhooks"], kept_for, most)
+
+    async def take_hinted(self, most: int, lease: timedelta) -> Sequence[Hinted]:
+        """Attempts that webhooks ask to look at, for this process alone until the lease ends."""
+        rows = await self._pool.fetch(self._sql["take_hinted"], most, lease)
+        return [Hinted(_attempt(row), row["answer_lost"]) for row in rows]
+
     # --- Cancellations
 
     async def take_cancellations(self, most: int, lease: timedelta) -> Sequence[Cancellation]:
@@ -242,6 +321,75 @@ class Payments:
     async def cancellation_failed(self, cancellation: Cancellation, code: str, call: int) -> None:
         """Not given back yet; tried again later with call number ``call``."""
         await self._pool.execute(self._sql["cancellation_failed"], cancellation.cancellation_id, code, call)
+
+
+class Books:
+    """What the reconciliation needs to know and to write down."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._sql = load_queries(PACKAGE)
+
+    async def take_day(self, first: date, last: date, lease: timedelta) -> date | None:
+        """The oldest day not reconciled yet, for this process alone until the lease ends."""
+        day: date | None = await self._pool.fetchval(self._sql["take_day"], first, last, lease)
+        return day
+
+    async def finish_day(self, day: date, transactions: int, findings: int, began: datetime) -> None:
+        """The day is done; findings of it that were not seen since ``began`` are gone."""
+        await self._pool.execute(self._sql["finish_day"], day, transactions, findings, began)
+
+    async def ours(self, payment_keys: Sequence[str], vendor_order_ids: Sequence[str]) -> list[OurPayment]:
+        """What we know of payments, by payment key or by our order id at the vendor."""
+        rows = await self._pool.fetch(self._sql["our_books"], payment_keys, vendor_order_ids)
+        return [
+            OurPayment(
+                attempt_id=row["attempt_id"],
+                vendor_order_id=row["vendor_order_id"],
+                payment_key=row["payment_key"],
+                state=AttemptState(row["state"]),
+                amount=row["amount"],
+                currency=row["currency"],
+                is_outcome=row["is_outcome"],
+                given_back=row["given_back"],
+                is_moving=row["is_moving"],
+            )
+            for row in rows
+        ]
+
+    async def done_between(self, begin: datetime, end: datetime, after: str, most: int) -> list[str]:
+        """Payment keys of attempts that ended as DONE in that time, those after ``after`` first."""
+        rows = await self._pool.fetch(self._sql["done_between"], begin, end, after, most)
+        return [row["payment_key"] for row in rows]
+
+    async def record(self, finding: Finding, day: date, action: Action) -> bool:
+        """Write a finding down; whether it is new."""
+        is_new: bool = await self._pool.fetchval(
+            self._sql["record_finding"],
+            finding.payment_key,
+            finding.kind,
+            day,
+            finding.vendor_order_id,
+            finding.attempt_id,
+            finding.told,
+            action,
+        )
+        return is_new
+
+    async def cancel_stray(self, attempt_id: UUID, payment_key: str, reason: str) -> bool:
+        """Write down that a charge the attempt never asked for goes back; False if that was known."""
+        return (
+            await self._pool.fetchval(self._sql["cancel_stray"], attempt_id, uuid4(), payment_key, reason) is not None
+        )
+
+    async def count_findings(self) -> dict[str, int]:
+        """Open findings by kind."""
+        return {row["kind"]: row["count"] for row in await self._pool.fetch(self._sql["count_findings"])}
+
+    async def last_reconciled(self) -> date | None:
+        """The newest day that is done."""
+        day: date | None = await self._pool.fetchval(self._sql["last_reconciled"])
+        return day
 
 
 def _facts(call: VendorCall) -> dict[str, int | bool | None]:

@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
-from tiketi_runtime.errors import InvalidToken
+from tiketi_runtime.edge import body_of, header
+from tiketi_runtime.errors import InvalidToken, TooLarge
 from tiketi_runtime.security import Identity
 from tiketi_runtime.web import bearer_identity
-from tiketi_services.payment.domain import InvalidIntent
+from tiketi_services.payment.domain import InvalidIntent, MalformedWebhook
 from tiketi_services.payment.schemas import (
     CloseClaims,
     CloseRequest,
@@ -22,12 +23,19 @@ from tiketi_services.payment.schemas import (
     OpenAttemptRequest,
     OpenAttemptView,
     OrderStateView,
+    WindowFailedRequest,
+    WindowFailedView,
 )
-from tiketi_services.payment.usecases import Cashier
+from tiketi_services.payment.usecases import WEBHOOKS, Cashier
+from tiketi_services.payment.vendor import read_webhook
 
 TICKET = "tiketi-ticket"
+MAX_WEBHOOK_BYTES = 16 * 1024
+"""The vendor's are 2 KiB."""
 
 router = APIRouter(tags=["payment"])
+webhooks_router = APIRouter(tags=["payment"])
+"""One webhook comes for every payment: called without the framework, see runtime/edge.py."""
 Buyer = Annotated[Identity, Depends(bearer_identity)]
 
 
@@ -55,6 +63,41 @@ async def confirm(body: ConfirmRequest, buyer: Buyer, cashier: TheCashier, respo
     confirmation = await cashier.confirm(buyer.subject, body.order_id, body.payment_key, body.amount)
     response.status_code = 202 if confirmation.outcome is None else 200
     return ConfirmationView.of(confirmation)
+
+
+@router.post("/payments/failed")
+async def window_failed(body: WindowFailedRequest, buyer: Buyer, cashier: TheCashier) -> WindowFailedView:
+    """Tell that the vendor's window sent the buyer to failUrl. Nothing was charged, and the order stays as it is."""
+    standing = await cashier.window_failed(buyer.subject, body.order_id, body.code)
+    return WindowFailedView.of(standing, body.code)
+
+
+_WEBHOOK_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+@webhooks_router.post("/payments/webhooks", response_class=Response, openapi_extra=_WEBHOOK_BODY)
+async def receive_webhook(request: Request) -> Response:
+    """The vendor's webhooks. They are not signed: each is kept as a hint, and the payment is read at the vendor."""
+    try:
+        if int(request.headers.get("content-length") or 0) > MAX_WEBHOOK_BYTES:
+            raise TooLarge(f"A webhook has {MAX_WEBHOOK_BYTES} bytes at most.")
+        body = await body_of(request)
+        if len(body) > MAX_WEBHOOK_BYTES:
+            raise TooLarge(f"A webhook has {MAX_WEBHOOK_BYTES} bytes at most.")
+        transmission, retried = (
+            header(request.scope, name)
+            for name in (
+                b"tosspayments-webhook-transmission-id",
+                b"tosspayments-webhook-transmission-retried-count",
+            )
+        )
+        webhook = read_webhook(transmission, retried, body)
+    except (TooLarge, MalformedWebhook):
+        WEBHOOKS.labels("malformed").inc()
+        raise
+    cashier: Cashier = request.app.state.cashier
+    await cashier.receive_webhook(webhook)
+    return Response(status_code=200)
 
 
 @router.get("/payments/orders/{order}")

@@ -10,7 +10,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId
-from tiketi_services.payment.domain import AttemptState, CloseStatus, Confirmation, OpenAttempt, Order, OrderState
+from tiketi_services.payment.domain import (
+    AttemptState,
+    CloseStatus,
+    Confirmation,
+    OpenAttempt,
+    Order,
+    OrderState,
+    Standing,
+    WindowEnd,
+    window_end,
+)
 from tiketi_services.payment.repository import AttemptView, OrderView
 
 Amount = Annotated[int, Field(gt=0, le=10**12, strict=True, description="Minor units.")]
@@ -91,6 +101,39 @@ class ConfirmRequest(Body):
     payment_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_=.~+-]{0,199}$")]
     order_id: Annotated[str, Field(pattern=r"^tk_[a-z0-9]{26}$")]
     amount: Amount
+
+
+class WindowFailedRequest(Body):
+    """POST /payments/failed: what the vendor's redirect to failUrl brought.
+
+    ``orderId``: the vendor order id. The vendor leaves it out when the buyer cancels: a page puts it into its failUrl.
+    """
+
+    order_id: Annotated[str, Field(pattern=r"^tk_[a-z0-9]{26}$")]
+    code: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,100}$")]
+
+
+class WindowFailedView(Body):
+    """Nothing was charged. ``orderOpen``: another attempt may be opened until ``payBy``."""
+
+    order: UUID
+    reason: WindowEnd
+    code: str
+    state: AttemptState
+    order_open: bool
+    pay_by: AwareDatetime
+
+    @classmethod
+    def of(cls, standing: Standing, code: str) -> Self:
+        """The view of an attempt whose window was left."""
+        return cls(
+            order=standing.order.order_id,
+            reason=window_end(code),
+            code=code,
+            state=standing.attempt_state,
+            order_open=standing.order_state is OrderState.OPEN and not standing.overdue,
+            pay_by=standing.order.pay_by,
+        )
 
 
 class ConfirmationView(Body):

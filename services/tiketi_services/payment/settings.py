@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from tiketi_runtime.settings import RuntimeSettings, WithBroker, WithDatabase
 
 Environment = Literal["production", "test"]
@@ -34,6 +36,23 @@ class PaymentSettings(RuntimeSettings, WithDatabase, WithBroker, env_prefix="TIK
     """To reach the vendor."""
     toss_read_timeout: timedelta = timedelta(seconds=30)
     """Longest silence while an answer is awaited; then the attempt is UNKNOWN."""
+    toss_currencies: frozenset[Literal["KRW", "JPY"]] = frozenset({"KRW"})
+    """Currencies of the merchant's contract, as a JSON list. A confirm does not name its currency: with more than one,
+    each payment is read at the vendor before it is confirmed."""
+    webhook_patience: timedelta = timedelta(seconds=2)
+    """How long a webhook about a confirm that is under way leaves it to be answered, before the payment is read."""
+    webhook_looks_per_second: float = Field(default=5, gt=0, le=1000)
+    """Payments that one process reads at the vendor because of webhooks: a budget of their own, so that webhooks, which
+    anybody may send, never take the vendor from confirms."""
+    webhooks_kept_for: timedelta = timedelta(days=30)
+    """How long webhooks are kept as they came. The vendor sends one again for four days."""
+    reconcile_after: timedelta = timedelta(hours=3)
+    """A day is compared with the vendor's transactions list so long after it ended there (midnight in Korea)."""
+    reconcile_interval: timedelta = timedelta(minutes=10)
+    """Pause between looks whether a day is due."""
+    reconcile_mends: bool = True
+    """Whether the daily reconciliation mends what is certain; if not, it only records. Off after the database was
+    restored from a copy, until somebody has read the findings."""
     resolve_interval: timedelta = timedelta(seconds=1)
     """Pause of the resolver when nothing is due."""
     outcome_lifetime: timedelta = timedelta(days=400)

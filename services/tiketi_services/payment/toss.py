@@ -1,4 +1,4 @@
-"""Toss Payments' HTTP API, as far as payment needs it: confirm, look up, cancel in full.
+"""Toss Payments' HTTP API, as far as payment needs it: confirm, look up, cancel in full, list transactions.
 
 Every POST carries an Idempotency-Key that is in our database already. An answer is either a payment, a refusal with
 a code, or lost; this client decides nothing and tries nothing twice.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from prometheus_client import Histogram
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from tiketi_services.payment.vendor import VendorPayment
+from tiketi_services.payment.books import KST, Transaction
+from tiketi_services.payment.vendor import VendorCancel, VendorPayment
 
 SECONDS = Histogram(
     "tiketi_payment_vendor_seconds",
@@ -28,6 +30,10 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 _UNREADABLE = "UNREADABLE_ANSWER"
+_PAGE: Final = 1000
+"""Transactions asked for at once; the vendor gives 5,000 at most."""
+_LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=75)
+"""The vendor may take a minute for a list."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +77,30 @@ class _PaymentDocument(BaseModel):
     balance_amount: int
     failure: Failure | None = None
 
+    class Cancel(BaseModel):
+        model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+        cancel_reason: str
+        cancel_amount: int
+        cancel_status: str = "DONE"
+
+    cancels: list[Cancel] | None = None
+
+
+class _TransactionDocument(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+    transaction_key: str
+    payment_key: str
+    order_id: str
+    status: str
+    transaction_at: AwareDatetime
+    currency: str
+    amount: int
+
+
+_TRANSACTIONS: Final = TypeAdapter(list[_TransactionDocument])
+
 
 class TossClient:
     """One merchant at the vendor. Open it as an asynchronous context."""
@@ -78,9 +108,9 @@ class TossClient:
     def __init__(self, settings: TossSettings) -> None:
         connect, read = settings.connect_timeout.total_seconds(), settings.read_timeout.total_seconds()
         self._url = settings.url.rstrip("/")
+        self._limits = aiohttp.ClientTimeout(total=connect + read, connect=connect, sock_read=read)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # as many as buyers confirm; waiting here would eat their timeout
-            timeout=aiohttp.ClientTimeout(total=connect + read, connect=connect, sock_read=read),
             headers={"authorization": aiohttp.encode_basic_auth(settings.secret_key, ""), "accept-language": "en-US"},
         )
 
@@ -97,34 +127,75 @@ class TossClient:
         body = {"paymentKey": payment_key, "orderId": order_id, "amount": amount}
         return await self._call("confirm", "POST", "/v1/payments/confirm", idempotency_key, body)
 
-    async def cancel(self, payment_key: str, reason: str, idempotency_key: str) -> VendorPayment:
-        """Give back all that is left of a payment. Raises VendorRefusal or AnswerLost."""
+    async def cancel(
+        self,
+        payment_key: str,
+        reason: str,
+        idempotency_key: str,
+        *,
+        amount: int | None = None,
+        balance: int | None = None,
+    ) -> VendorPayment:
+        """Give back ``amount`` of a payment, or all that is left of it. Raises VendorRefusal or AnswerLost.
+
+        ``balance``: what must be left of it now, or the vendor does nothing.
+        """
         path = f"/v1/payments/{quote(payment_key, safe='')}/cancel"
-        return await self._call("cancel", "POST", path, idempotency_key, {"cancelReason": reason})
+        body = {"cancelReason": reason, "cancelAmount": amount, "refundableAmount": balance}
+        said = {name: value for name, value in body.items() if value is not None}
+        return await self._call("cancel", "POST", path, idempotency_key, said)
 
     async def look_up(self, payment_key: str) -> VendorPayment:
         """The payment as it stands. Raises VendorRefusal or AnswerLost."""
         return await self._call("look_up", "GET", f"/v1/payments/{quote(payment_key, safe='')}")
 
+    async def transactions(self, start: datetime, end: datetime) -> AsyncIterator[Transaction]:
+        """Charges and cancels of a time, page by page. Raises VendorRefusal or AnswerLost."""
+        query = {"startDate": _korean(start), "endDate": _korean(end), "limit": str(_PAGE)}
+        while True:
+            content, trace_id = await self._timed(
+                "transactions", "GET", f"/v1/transactions?{urlencode(query)}", limits=_LIST_TIMEOUT
+            )
+            page = _transactions(content, trace_id)
+            for each in page:
+                yield each
+            if len(page) < _PAGE:
+                return
+            query["startingAfter"] = page[-1].transaction_key
+
     async def _call(
         self, call: str, method: str, path: str, idempotency_key: str | None = None, body: Any = None
     ) -> VendorPayment:
+        return _payment(*await self._timed(call, method, path, idempotency_key, body))
+
+    async def _timed(
+        self,
+        call: str,
+        method: str,
+        path: str,
+        idempotency_key: str | None = None,
+        body: Any = None,
+        limits: aiohttp.ClientTimeout | None = None,
+    ) -> tuple[bytes, str]:
         started, result = time.perf_counter(), "given-up"
         try:
-            payment = await self._ask(method, path, idempotency_key, body)
+            content = await self._ask(method, path, idempotency_key, body, limits or self._limits)
             result = "ok"
         except (VendorRefusal, AnswerLost) as error:
             result = error.code
             raise
         finally:
             SECONDS.labels(call, result).observe(time.perf_counter() - started)
-        return payment
+        return content
 
-    async def _ask(self, method: str, path: str, idempotency_key: str | None, body: Any) -> VendorPayment:
+    async def _ask(
+        self, method: str, path: str, idempotency_key: str | None, body: Any, limits: aiohttp.ClientTimeout
+    ) -> tuple[bytes, str]:
+        """The body of a 200, and the vendor's trace id."""
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         try:
             async with self._session.request(
-                method, self._url + path, json=body, headers=headers, allow_redirects=False
+                method, self._url + path, json=body, headers=headers, timeout=limits, allow_redirects=False
             ) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
@@ -132,7 +203,7 @@ class TossClient:
             raise AnswerLost from error
         trace_id = answer.headers.get("x-tosspayments-trace-id", "")
         if answer.status == 200:
-            return _payment(content, trace_id)
+            return content, trace_id
         refusal = VendorRefusal(answer.status, _code(content))
         log.info("vendor refused", extra={"path": path, "vendor_trace_id": trace_id, "answer": str(refusal)})
         raise refusal
@@ -152,7 +223,34 @@ def _payment(content: bytes, trace_id: str) -> VendorPayment:
         total_amount=document.total_amount,
         balance_amount=document.balance_amount,
         failure_code=document.failure.code if document.failure else None,
+        cancels=tuple(
+            VendorCancel(each.cancel_reason, each.cancel_amount, each.cancel_status) for each in document.cancels or ()
+        ),
     )
+
+
+def _transactions(content: bytes, trace_id: str) -> list[Transaction]:
+    try:
+        documents = _TRANSACTIONS.validate_json(content)
+    except ValidationError as error:
+        log.error("vendor's transactions cannot be read", extra={"vendor_trace_id": trace_id, "error": str(error)})
+        raise AnswerLost from error
+    return [
+        Transaction(
+            transaction_key=each.transaction_key,
+            payment_key=each.payment_key,
+            order_id=each.order_id,
+            status=each.status,
+            amount=abs(each.amount),  # whether a cancel has a sign is not documented
+            currency=each.currency,
+            at=each.transaction_at,
+        )
+        for each in documents
+    ]
+
+
+def _korean(moment: datetime) -> str:
+    return moment.astimezone(KST).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class _ErrorDocument(BaseModel):

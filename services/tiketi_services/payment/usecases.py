@@ -14,6 +14,7 @@ from tiketi_runtime.errors import TiketiError
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.payment.domain import (
     MAX_ATTEMPTS,
+    AmountDiffers,
     Attempt,
     AttemptState,
     CloseStatus,
@@ -33,6 +34,7 @@ from tiketi_services.payment.domain import (
     cancel_key,
     check_currency,
     check_request,
+    is_vendor_order_id,
     new_vendor_order_id,
     why_not_payable,
 )
@@ -40,24 +42,42 @@ from tiketi_services.payment.repository import (
     AnotherUnderWay,
     AttemptView,
     Cancellation,
+    Hinted,
     OrderView,
     PaymentKeyTaken,
     Payments,
     Unresolved,
 )
 from tiketi_services.payment.toss import AnswerLost, TossClient, VendorRefusal
-from tiketi_services.payment.vendor import Decision, Meaning, VendorPayment, judge, keeps_answer, meaning
+from tiketi_services.payment.vendor import (
+    FOREIGN_PAYMENT,
+    Decision,
+    Meaning,
+    VendorPayment,
+    Webhook,
+    buyers_mistake,
+    judge,
+    keeps_answer,
+    meaning,
+)
 
 OUTCOME_TYP = "payment-outcome+jwt"
+_FOREIGN_KEY = "This payment key belongs to a payment of another attempt. Nothing was charged; open a new attempt."
 NOT_OPEN = "ORDER_NOT_OPEN"
 """Reason of a cancellation: the order has its outcome already, or is closed."""
 
+WEBHOOKS = Counter(
+    "tiketi_payment_webhooks_total",
+    "Webhooks by what became of them: look (the attempt will be looked at), known (nothing to do), again, not-ours,"
+    " malformed.",
+    ["outcome"],
+)
 ENDED = Counter("tiketi_payment_attempts_ended_total", "Attempts by how they ended.", ["result"])
 VENDOR_FAULTS = Counter(
     "tiketi_payment_vendor_faults_total", "Answers which say that our own calls, keys or settings are wrong.", ["code"]
 )
 
-_FOUND_OUT = VendorCall(took=None, is_fault=True)
+FOUND_OUT = VendorCall(took=None, is_fault=True)
 """The buyer's own call had no answer, or the process died."""
 
 log = logging.getLogger(__name__)
@@ -69,6 +89,8 @@ class Cashier:
 
     ``patience``: how long a confirm may be CONFIRMING before the resolver asks; longer than the vendor's timeouts.
     ``outcome_lifetime``: how long a signed outcome proves the payment to ticket.
+    ``webhook_patience``: how long a webhook about a confirm that is under way leaves it to be answered.
+    ``currencies``: those the merchant's contract has.
     """
 
     payments: Payments
@@ -76,6 +98,8 @@ class Cashier:
     signer: TokenSigner
     patience: timedelta
     outcome_lifetime: timedelta
+    webhook_patience: timedelta = timedelta(seconds=2)
+    currencies: frozenset[str] = frozenset({"KRW"})
 
     async def open_attempt(self, buyer: str, order: Order) -> OpenAttempt:
         """Store the order that a verified intent tells of, and a READY attempt for it.
@@ -84,7 +108,7 @@ class Cashier:
         """
         if order.buyer != buyer:
             raise ForeignIntent("This payment intent was made for another buyer.")
-        check_currency(order)
+        check_currency(order, self.currencies)
         await self.payments.learn(order)
         attempt = OpenAttempt(uuid4(), new_vendor_order_id(), order)
         if not await self.payments.open_attempt(attempt.attempt_id, order.order_id, attempt.vendor_order_id):
@@ -118,12 +142,38 @@ class Cashier:
         Raises UnknownAttempt, AmountDiffers, PaymentKeyDiffers, why the order takes no payment now, PaymentRefused or
         PaymentCancelled.
         """
+        if len(self.currencies) > 1:
+            await self._compare_window(buyer, vendor_order_id, payment_key, amount)
         attempt = await self._begin(buyer, vendor_order_id, payment_key, amount)
         if attempt is not None:
             await self._ask_vendor(attempt, is_first=True)
         standing = await self._standing(vendor_order_id, buyer)
         check_request(standing, payment_key, amount)
         return _answer(standing)
+
+    async def _compare_window(self, buyer: str, vendor_order_id: str, payment_key: str, amount: int) -> None:
+        """Neither redirect nor confirm names the currency: where a window could be opened in another one, the payment
+        is read first. Without an answer the confirm goes on: what it charges is compared again.
+        """
+        standing = await self._standing(vendor_order_id, buyer)
+        check_request(standing, payment_key, amount)
+        if standing.attempt_state is not AttemptState.READY:
+            return
+        payment = await self._look(payment_key)
+        mistake = payment and buyers_mistake(vendor_order_id, standing.order.amount, standing.order.currency, payment)
+        if mistake == FOREIGN_PAYMENT:
+            raise PaymentKeyDiffers(_FOREIGN_KEY)
+        if mistake:
+            raise AmountDiffers("The vendor's window was opened with another amount or currency. Nothing was charged.")
+
+    async def window_failed(self, buyer: str, vendor_order_id: str, code: str) -> Standing:
+        """The buyer is back from the vendor's window without having authenticated: nothing was charged, and the order
+        stands as it stood. Raises UnknownAttempt.
+        """
+        standing = await self._standing(vendor_order_id, buyer)
+        if standing.attempt_state is AttemptState.READY:
+            await self.payments.window_left(vendor_order_id, code)
+        return standing
 
     async def _begin(self, buyer: str, vendor_order_id: str, payment_key: str, amount: int) -> Attempt | None:
         try:
@@ -158,6 +208,9 @@ class Cashier:
         self, attempt: Attempt, refusal: VendorRefusal, call: VendorCall, *, is_first: bool
     ) -> None:
         what = meaning(refusal.status, refusal.code)
+        if what is Meaning.OURS and is_first and (mistake := await self._buyers_mistake(attempt, refusal)):
+            await self._refuse(attempt, mistake, call)
+            return
         if what is Meaning.OURS:
             VENDOR_FAULTS.labels(refusal.code).inc()
             log.error(
@@ -169,6 +222,14 @@ class Cashier:
         else:
             next_call = attempt.call + keeps_answer(refusal.status)
             await self.payments.mark_unknown(attempt, refusal.code, next_call)
+
+    async def _buyers_mistake(self, attempt: Attempt, refusal: VendorRefusal) -> str | None:
+        """Whether the vendor found fault with our call because the buyer came with a payment that is another's."""
+        payment = await self._look(attempt.payment_key) if refusal.code == "INVALID_REQUEST" else None
+        order = attempt.order
+        if payment is None:
+            return None
+        return buyers_mistake(attempt.vendor_order_id, order.amount, order.currency, payment)
 
     async def apply(self, attempt: Attempt, payment: VendorPayment, call: VendorCall) -> bool:
         """Write down what the vendor's payment means for the attempt; False if it decides nothing yet."""
@@ -217,13 +278,36 @@ class Cashier:
         except (VendorRefusal, AnswerLost) as error:
             code = error.code
         else:
-            if await self.apply(attempt, payment, _FOUND_OUT):
+            if await self.apply(attempt, payment, FOUND_OUT):
                 return
             code = payment.status
         if unresolved.overdue:
             await self.payments.mark_unknown(attempt, code, attempt.call)
         else:
+            await self.payments.keep(attempt, self.patience)
             await self._ask_vendor(attempt, is_first=False)
+        await self.payments.looked(attempt)
+
+    async def receive_webhook(self, webhook: Webhook) -> None:
+        """Keep it if it is about an attempt of ours, and have that looked at. Nothing in it is believed."""
+        if webhook.order_id is None or not is_vendor_order_id(webhook.order_id):
+            WEBHOOKS.labels("not-ours").inc()
+            return
+        known, stored, hinted = await self.payments.receive_webhook(webhook, self.webhook_patience)
+        outcome = "look" if hinted else "known" if stored else "again" if known else "not-ours"
+        WEBHOOKS.labels(outcome).inc()
+
+    async def look_again(self, hinted: Hinted) -> None:
+        """Look once at an attempt that a webhook was about; if that decides nothing, it stays with the resolver."""
+        attempt = hinted.attempt
+        try:
+            payment = await self.toss.look_up(attempt.payment_key)
+        except (VendorRefusal, AnswerLost):
+            pass
+        else:
+            if await self.apply(attempt, payment, replace(FOUND_OUT, is_fault=hinted.answer_lost)):
+                return
+        await self.payments.looked(attempt)
 
     async def give_back(self, cancellation: Cancellation) -> None:
         """Cancel a payment in full at the vendor; done only when its balance is zero."""
@@ -252,7 +336,7 @@ class Cashier:
 
 def _call(started: float, *, is_first: bool) -> VendorCall:
     """A confirm that was just answered; one that had to be repeated counts as a fault."""
-    return VendorCall(timedelta(seconds=time.perf_counter() - started), is_fault=False) if is_first else _FOUND_OUT
+    return VendorCall(timedelta(seconds=time.perf_counter() - started), is_fault=False) if is_first else FOUND_OUT
 
 
 def _answer(standing: Standing) -> Confirmation:
@@ -268,8 +352,10 @@ def _answer(standing: Standing) -> Confirmation:
             return Confirmation(standing.order.order_id, standing.outcome)
 
 
-def _refused(standing: Standing) -> PaymentRefused:
+def _refused(standing: Standing) -> TiketiError:
     order = standing.order
+    if standing.code == FOREIGN_PAYMENT:
+        return PaymentKeyDiffers(_FOREIGN_KEY)
     still_open = standing.order_state is OrderState.OPEN and not standing.overdue
     advice = "The order is still open: try again until payBy." if still_open else "The order takes no payment any more."
     return PaymentRefused(

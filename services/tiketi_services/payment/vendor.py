@@ -5,10 +5,16 @@ The HTTP status alone does not tell whether money moved, so codes decide; one we
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from tiketi_services.payment.domain import Attempt
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from tiketi_services.payment.domain import Attempt, MalformedWebhook
 
 
 class Meaning(StrEnum):
@@ -40,14 +46,46 @@ _REFUSED = frozenset(_REFUSED_CODES.split())
 
 def meaning(status: int, code: str) -> Meaning:
     """What a confirm answered with ``status`` and ``code`` means."""
-    if status == 401 or code in _OURS:
+    if is_ours(status, code):
         return Meaning.OURS
     return Meaning.REFUSED if 400 <= status < 500 and code in _REFUSED else Meaning.UNKNOWN
+
+
+def is_ours(status: int, code: str) -> bool:
+    """Whether the vendor does not accept the call as we make it."""
+    return status == 401 or code in _OURS
 
 
 def keeps_answer(status: int) -> bool:
     """Whether the vendor will give this same answer to the same idempotency key for ever."""
     return 400 <= status < 500 and status != 409
+
+
+CHARGED: Final = frozenset({"DONE", "CANCELED", "PARTIAL_CANCELED"})
+"""States of a payment that was charged, whatever was given back since."""
+FOREIGN_PAYMENT: Final = "FOREIGN_PAYMENT"
+"""Our code: the payment key belongs to a payment of another order id."""
+AMOUNT_DIFFERS: Final = "AMOUNT_DIFFERS"
+"""Our code: the vendor's window was opened with another amount or currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCancel:
+    """One time that money of a payment was given back, or is to be."""
+
+    reason: str
+    amount: int
+    status: str = "DONE"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the money is back."""
+        return self.status == "DONE"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it never will be by this."""
+        return self.status == "ABORTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +99,17 @@ class VendorPayment:
     total_amount: int
     balance_amount: int
     failure_code: str | None = None
+    cancels: tuple[VendorCancel, ...] = ()
+
+    @property
+    def charged(self) -> int:
+        """What the card was charged, before cancels."""
+        return self.total_amount if self.status in CHARGED else 0
+
+    @property
+    def kept(self) -> int:
+        """What the vendor has of it now. The balance of a payment that was never charged is its whole amount."""
+        return self.balance_amount if self.status in CHARGED else 0
 
 
 class Decision(StrEnum):
@@ -81,19 +130,75 @@ class Verdict:
     code: str = ""
 
 
+def buyers_mistake(vendor_order_id: str, amount: int, currency: str, payment: VendorPayment) -> str | None:
+    """Why a payment cannot be the one for this order id, amount and currency; None if it can."""
+    if payment.order_id != vendor_order_id:
+        return FOREIGN_PAYMENT
+    if (payment.total_amount, payment.currency) != (amount, currency):
+        return AMOUNT_DIFFERS
+    return None
+
+
 def judge(attempt: Attempt, payment: VendorPayment) -> Verdict:
     """Believe the vendor only where order, amount, currency and balance are those of the attempt."""
     if (payment.payment_key, payment.order_id) != (attempt.payment_key, attempt.vendor_order_id):
-        return Verdict(Decision.REFUSED, "FOREIGN_PAYMENT")  # it can never have paid for this attempt
+        return Verdict(Decision.REFUSED, FOREIGN_PAYMENT)  # it can never have paid for this attempt
     match payment.status:
         case "DONE":
             told = (payment.total_amount, payment.balance_amount, payment.currency)
             if told == (attempt.order.amount, attempt.order.amount, attempt.order.currency):
                 return Verdict(Decision.APPROVED)
-            return Verdict(Decision.CANCEL, "AMOUNT_DIFFERS")
+            return Verdict(Decision.CANCEL, AMOUNT_DIFFERS)
         case "CANCELED" | "PARTIAL_CANCELED" if payment.balance_amount == 0:
             return Verdict(Decision.REFUSED, "CANCELED")
         case "ABORTED" | "EXPIRED":
             return Verdict(Decision.REFUSED, payment.failure_code or payment.status)
         case _:
             return Verdict(Decision.UNDECIDED, payment.status)
+
+
+# --- Webhooks
+
+_TRANSMISSION_ID = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A hint that something has happened to a payment. It is not signed: nothing in it is believed.
+
+    ``order_id``: the merchant's; None for an event that is about no payment.
+    """
+
+    transmission_id: str
+    retried_count: int
+    order_id: str | None
+    body: bytes
+
+
+class _About(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+    order_id: str | None = None
+
+
+class _Event(_About):
+    """With ``data``, or flat as a deposit callback."""
+
+    event_type: str | None = None
+    data: _About | None = None
+
+
+def read_webhook(transmission_id: str, retried_count: str, body: bytes) -> Webhook:
+    """What the vendor sent, or somebody else. Without a usable transmission id the body stands for it.
+
+    Raises MalformedWebhook.
+    """
+    try:
+        event = _Event.model_validate_json(body)
+    except ValidationError:
+        raise MalformedWebhook("This is no webhook of the payment vendor.") from None
+    if not _TRANSMISSION_ID.fullmatch(transmission_id):
+        transmission_id = f"body:{hashlib.sha256(body).hexdigest()}"
+    retried = int(retried_count) if re.fullmatch(r"[0-9]{1,4}", retried_count) else 0
+    order_id = event.order_id if event.data is None else event.data.order_id
+    return Webhook(transmission_id, retried, order_id, body)

@@ -113,7 +113,11 @@ async def books_agree(shop: Shop, rows: asyncpg.Pool) -> AsyncIterator[None]:
     """After every test: what the vendor keeps is what the outcomes say, and no order is both paid and closed."""
     yield
     await shop.faults()
-    outcomes = await rows.fetch("SELECT a.vendor_order_id, o.amount FROM outcomes o JOIN attempts a USING (attempt_id)")
+    outcomes = await rows.fetch(
+        "SELECT a.vendor_order_id, o.amount - (SELECT coalesce(sum(r.amount), 0) FROM refunds r"
+        " WHERE r.order_id = o.order_id AND r.state = 'DONE') AS amount"
+        " FROM outcomes o JOIN attempts a USING (attempt_id)"
+    )
     owed = {row["vendor_order_id"]: row["amount"] for row in outcomes}
     under_way = await rows.fetch(
         "SELECT vendor_order_id FROM attempts a LEFT JOIN cancellations c USING (attempt_id)"
@@ -125,6 +129,6 @@ async def books_agree(shop: Shop, rows: asyncpg.Pool) -> AsyncIterator[None]:
             assert sums["charged"] - sums["cancelled"] == owed.get(order, 0), order
     wrong = await rows.fetchval(
         "SELECT count(*) FROM orders LEFT JOIN outcomes USING (order_id)"
-        " WHERE (orders.state = 'PAID') <> (outcomes.order_id IS NOT NULL)"
+        " WHERE (orders.state IN ('PAID', 'REFUNDED')) <> (outcomes.order_id IS NOT NULL)"
     )
     assert wrong == 0

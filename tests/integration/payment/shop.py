@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import aiohttp
-from tests.integration.toss.server import CLIENT_KEY, RunningVendor
+from tests.integration.toss.server import CLIENT_KEY, SECRET_KEY, RunningVendor
 
 from tiketi_runtime.security import TokenSigner
 
@@ -91,6 +91,19 @@ class Shop:
 
     async def pay(self, attempt: Json, card: str = GOOD_CARD, **changes: Any) -> Json:
         """Go through the vendor's window; the body for confirm, from the redirect."""
+        window = await self._window(attempt, **changes)
+        async with self.http.post(window["payUrl"], json={"card": card}, allow_redirects=False) as answer:
+            query = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+        return {"paymentKey": query["paymentKey"], "orderId": query["orderId"], "amount": int(query["amount"])}
+
+    async def leave(self, attempt: Json, button: str) -> dict[str, str]:
+        """Leave the vendor's window by its "cancel" or "decline"; the query of the redirect."""
+        window = await self._window(attempt)
+        url = f"{self.vendor.url}/checkout/{window['paymentKey']}/{button}"
+        async with self.http.post(url, allow_redirects=False) as answer:
+            return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    async def _window(self, attempt: Json, **changes: Any) -> Json:
         request = {
             "clientKey": CLIENT_KEY,
             "orderId": attempt["vendorOrderId"],
@@ -101,10 +114,7 @@ class Shop:
             "failUrl": "https://shop.example/failed",
         }
         async with self.http.post(f"{self.vendor.url}/checkout", json=request | changes) as answer:
-            window = await answer.json()
-        async with self.http.post(window["payUrl"], json={"card": card}, allow_redirects=False) as answer:
-            query = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
-        return {"paymentKey": query["paymentKey"], "orderId": query["orderId"], "amount": int(query["amount"])}
+            return dict(await answer.json())
 
     async def authenticated(self, order: Placed, card: str = GOOD_CARD) -> Json:
         """Attempt and window: all but the confirm."""
@@ -129,6 +139,21 @@ class Shop:
     async def ledger(self) -> Json:
         async with self.http.get(f"{self.vendor.url}/__sim/ledger") as answer:
             return dict(await answer.json())
+
+    async def charge_behind_our_back(self, redirect: Json) -> None:
+        """Confirm at the vendor as somebody else with the merchant's key would."""
+        headers = {"authorization": aiohttp.encode_basic_auth(SECRET_KEY, "")}
+        url = f"{self.vendor.url}/v1/payments/confirm"
+        async with self.http.post(url, json=redirect, headers=headers, raise_for_status=True):
+            pass
+
+    async def cancel_behind_our_back(self, payment_key: str, amount: int) -> None:
+        """What a person does in the vendor's console."""
+        headers = {"authorization": aiohttp.encode_basic_auth(SECRET_KEY, "")}
+        url = f"{self.vendor.url}/v1/payments/{payment_key}/cancel"
+        body = {"cancelReason": "by hand", "cancelAmount": amount}
+        async with self.http.post(url, json=body, headers=headers, raise_for_status=True):
+            pass
 
     async def charged(self, redirect: Json) -> int:
         """What the vendor keeps of an attempt: charged less cancelled."""

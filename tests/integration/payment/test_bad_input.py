@@ -7,7 +7,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from tests.integration.payment.shop import Shop, placed
+from prometheus_client import REGISTRY
+from tests.integration.payment.conftest import MakeSettings
+from tests.integration.payment.shop import Shop, placed, until
+from tests.integration.serving import serve_app
+
+from tiketi_services.payment.app import build_app
 
 
 async def test_an_intent_of_another_buyer_is_refused(shop: Shop) -> None:
@@ -75,12 +80,57 @@ async def test_another_amount_in_the_redirect_is_refused_and_nothing_is_bound(sh
     assert (await shop.confirm(order, redirect)).status == 200
 
 
-async def test_a_window_opened_with_another_amount_charges_nothing(shop: Shop) -> None:
+async def test_a_window_opened_with_another_amount_charges_nothing_and_is_not_our_fault(shop: Shop) -> None:
     order = placed(amount=5000)
     redirect = await shop.pay((await shop.attempt(order)).body, amount=100)
+    faults = _our_faults()
     answer = await shop.confirm(order, redirect | {"amount": 5000})
-    assert (answer.status, answer.code, answer.body["vendorCode"]) == (402, "payment-refused", "INVALID_REQUEST")
+    assert (answer.status, answer.code, answer.body["vendorCode"]) == (402, "payment-refused", "AMOUNT_DIFFERS")
     assert await shop.charged(redirect) == 0
+    assert _our_faults() == faults
+    assert (await shop.confirm(order, await shop.authenticated(order))).status == 200
+
+
+def _our_faults() -> float:
+    return REGISTRY.get_sample_value("tiketi_payment_vendor_faults_total", {"code": "INVALID_REQUEST"}) or 0.0
+
+
+async def test_a_window_opened_in_another_currency_is_charged_back_in_full(shop: Shop) -> None:
+    """With one currency in the merchant's contract no window can do this; should the vendor charge it all the same, the
+    charge is not taken for the order's."""
+    order = placed(amount=5000)
+    redirect = await shop.pay((await shop.attempt(order)).body, currency="JPY")
+    answer = await shop.confirm(order, redirect)
+    assert (answer.status, answer.code) == (409, "payment-cancelled")
+
+    async def is_given_back() -> bool:
+        return await shop.charged(redirect) == 0
+
+    await until(is_given_back)
+    assert (await shop.confirm(order, await shop.authenticated(order))).status == 200
+
+
+async def test_with_two_currencies_each_manipulation_of_the_window_is_seen_before_anything_is_charged(
+    shop: Shop, settings: MakeSettings
+) -> None:
+    async with serve_app(build_app(settings(toss_currencies=["KRW", "JPY"]))) as url:
+        careful = shop.at(url)
+        order, other = placed(amount=5000), placed(amount=5000)
+        attempt = (await careful.attempt(order)).body
+        in_yen = await careful.pay(attempt, currency="JPY")
+        foreign = await careful.authenticated(other)
+        cheap = await careful.pay(attempt, amount=100)
+        for redirect, status, code in (
+            (in_yen, 422, "amount-differs"),
+            (cheap | {"amount": 5000}, 422, "amount-differs"),
+            (in_yen | {"paymentKey": foreign["paymentKey"]}, 409, "payment-key-differs"),
+        ):
+            answer = await careful.confirm(order, redirect)
+            assert (answer.status, answer.code) == (status, code)
+        assert (await careful.state(order)).body["attempts"][0]["state"] == "READY"
+        assert (await shop.ledger())["orders"][in_yen["orderId"]] == {"charged": 0, "cancelled": 0}
+        assert (await careful.confirm(order, await careful.pay(attempt))).status == 200
+        assert (await careful.confirm(other, foreign)).status == 200
 
 
 async def test_somebody_elses_attempt_is_not_found(shop: Shop) -> None:
@@ -103,13 +153,36 @@ async def test_a_payment_key_serves_one_attempt_only(shop: Shop) -> None:
     assert (await shop.confirm(two, second)).status == 200
 
 
-async def test_a_stranger_who_confirms_with_anothers_payment_key_pays_nothing_with_it(shop: Shop) -> None:
+async def test_a_stranger_who_confirms_with_anothers_payment_key_pays_nothing_and_takes_nothing(shop: Shop) -> None:
     victim, thief = placed(), placed()
     stolen = await shop.authenticated(victim)
     own = await shop.authenticated(thief)
-    answer = await shop.confirm(thief, own | {"paymentKey": stolen["paymentKey"]})
-    assert (answer.status, answer.code) == (402, "payment-refused")
+    faults = _our_faults()
+    for _ in range(2):
+        answer = await shop.confirm(thief, own | {"paymentKey": stolen["paymentKey"]})
+        assert (answer.status, answer.code) == (409, "payment-key-differs")
     assert await shop.charged(stolen) == 0
+    assert _our_faults() == faults, "the buyer's wrong input is not our fault"
+    assert (await shop.confirm(victim, stolen)).status == 200
+    assert (await shop.confirm(thief, await shop.authenticated(thief))).status == 200
+
+
+async def test_an_order_id_of_another_attempt_in_the_redirect_pays_nothing(shop: Shop) -> None:
+    one, two = placed(), placed()
+    first, second = await shop.authenticated(one), await shop.authenticated(two)
+    answer = await shop.confirm(one, first | {"orderId": second["orderId"]})
+    assert (answer.status, answer.code) == (404, "unknown-attempt")
+    assert (await shop.confirm(one, first)).status == 200
+    assert (await shop.confirm(two, second)).status == 200
+
+
+async def test_two_attempts_of_one_order_mixed_up_pay_nothing(shop: Shop) -> None:
+    order = placed()
+    first, second = await shop.authenticated(order), await shop.authenticated(order)
+    answer = await shop.confirm(order, first | {"orderId": second["orderId"]})
+    assert (answer.status, answer.code) == (409, "payment-key-differs")
+    assert (await shop.confirm(order, first)).status == 200
+    assert (await shop.ledger())["orders"][second["orderId"]]["charged"] == 0
 
 
 async def test_a_made_up_payment_key_is_refused(shop: Shop) -> None:
@@ -160,3 +233,51 @@ async def test_malformed_json_and_large_bodies_are_refused(shop: Shop) -> None:
 async def test_an_order_id_that_is_none_is_refused(shop: Shop) -> None:
     answer = await shop.state(placed().but(order="not-a-uuid"))
     assert (answer.status, answer.code) == (422, "invalid-request")
+
+
+# --- Back from the vendor's window without having paid
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("PAY_PROCESS_CANCELED", "cancelled"),
+        ("USER_CANCEL", "cancelled"),
+        ("REJECT_CARD_COMPANY", "refused"),
+        ("PAY_PROCESS_ABORTED", "failed"),
+        ("NEVER_SEEN_BEFORE", "failed"),
+    ],
+)
+async def test_a_window_that_was_left_leaves_the_order_open_and_says_so(shop: Shop, code: str, reason: str) -> None:
+    order = placed()
+    attempt = (await shop.attempt(order)).body
+    answer = await shop.post("/payments/failed", {"orderId": attempt["vendorOrderId"], "code": code}, order.buyer)
+    assert (answer.status, answer.body["reason"], answer.body["orderOpen"]) == (200, reason, True)
+    assert answer.body["state"] == "READY"
+    assert (await shop.state(order)).body["attempts"][0]["code"] == code
+    # The window is still there in the browser's history: its buyer may pay after all.
+    assert (await shop.confirm(order, await shop.pay(attempt))).status == 200
+    late = await shop.post("/payments/failed", {"orderId": attempt["vendorOrderId"], "code": code}, order.buyer)
+    assert (late.body["orderOpen"], late.body["state"]) == (False, "DONE")
+    assert (await shop.state(order)).body["state"] == "PAID"
+
+
+async def test_the_windows_own_buttons_lead_there(shop: Shop) -> None:
+    order = placed()
+    attempt = (await shop.attempt(order)).body
+    for button in ("cancel", "decline"):
+        query = await shop.leave(attempt, button)
+        body = {"orderId": attempt["vendorOrderId"], "code": query["code"]}
+        assert (await shop.post("/payments/failed", body, order.buyer)).body["orderOpen"] is True
+
+
+async def test_only_the_buyer_can_tell_how_the_window_ended(shop: Shop) -> None:
+    order = placed()
+    attempt = (await shop.attempt(order)).body
+    body = {"orderId": attempt["vendorOrderId"], "code": "USER_CANCEL"}
+    assert (await shop.post("/payments/failed", body, str(uuid4()))).code == "unknown-attempt"
+    assert (await shop.post("/payments/failed", body)).status == 401
+    for changes in ({"code": ""}, {"code": "a\u0000"}, {"code": "X" * 101}, {"orderId": "1"}, {"orderId": None}):
+        answer = await shop.post("/payments/failed", body | changes, order.buyer)
+        assert (answer.status, answer.code) == (422, "invalid-request")
+    assert (await shop.state(order)).body["attempts"][0]["code"] is None

@@ -126,6 +126,24 @@ async def _is_charged(shop: Shop, redirect: Json) -> bool:
     return await shop.charged(redirect) > 0
 
 
+async def test_a_resolver_that_dies_at_work_is_made_up_for_within_a_minute(shop: Shop, rows: asyncpg.Pool) -> None:
+    """What a process has taken is its own for one vendor call at a time: 35 s of time-outs and 10 s to spare."""
+    order = placed()
+    redirect = await shop.authenticated(order)
+    await shop.faults(failBeforeWork=-1, beforeLookUp={"min": 300, "max": 300})
+    assert (await shop.confirm(order, redirect)).status == 202
+    query = (
+        "SELECT extract(epoch FROM greatest(look_at, looking_until) - now()) FROM attempts WHERE vendor_order_id = $1"
+    )
+    waits = []
+    for _ in range(60):
+        waits.append(await rows.fetchval(query, redirect["orderId"]))
+        await asyncio.sleep(0.05)
+    assert 40 < max(waits) <= 45
+    await shop.faults()
+    await _becomes(shop, order, "DONE")
+
+
 async def test_a_vendor_that_cannot_be_reached_leaves_the_attempt_unknown_until_it_can(
     shop: Shop, settings: MakeSettings
 ) -> None:

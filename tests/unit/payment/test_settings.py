@@ -83,6 +83,7 @@ def test_settings_that_cannot_be_used_end_the_process_with_2_and_one_line(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, words: str
 ) -> None:
     environment.setenv(f"TIKETI_PAYMENT_{name}", value)
+    environment.setattr("sys.argv", ["tiketi-payment"])
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr().err

@@ -9,15 +9,17 @@ from uuid import uuid4
 import pytest
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId
-from tiketi_services.payment.domain import Attempt, Order
+from tiketi_services.payment.domain import Attempt, MalformedWebhook, Order
 from tiketi_services.payment.vendor import (
     Decision,
     Meaning,
     VendorPayment,
     Verdict,
+    buyers_mistake,
     judge,
     keeps_answer,
     meaning,
+    read_webhook,
 )
 
 ORDER = Order(uuid4(), EventId("demo/sale"), BuyerId("anna"), 50_000, "KRW", "A seat", datetime.now(UTC))
@@ -90,3 +92,55 @@ def test_codes_decide_and_an_unseen_one_decides_nothing(status: int, code: str, 
 
 def test_the_vendor_keeps_its_4xx_answers_except_in_flight() -> None:
     assert [keeps_answer(status) for status in (400, 403, 404, 409, 429, 500)] == [True, True, True, False, True, False]
+
+
+# --- Webhooks
+
+
+@pytest.mark.parametrize(
+    ("body", "order_id"),
+    [
+        (b'{"eventType": "PAYMENT_STATUS_CHANGED", "data": {"orderId": "tk_x", "status": "DONE", "new": 1}}', "tk_x"),
+        (b'{"createdAt": "2022-01-01T00:00:00", "secret": "s", "status": "DONE", "orderId": "tk_y"}', "tk_y"),
+        (b'{"eventType": "payout.changed", "data": {"id": 1}}', None),
+        (b'{"orderId": "outside", "data": {}}', None),
+        (b"{}", None),
+    ],
+)
+def test_a_webhook_says_which_order_to_look_at_and_nothing_else(body: bytes, order_id: str | None) -> None:
+    webhook = read_webhook("whtrans_1", "3", body)
+    assert (webhook.transmission_id, webhook.retried_count, webhook.order_id) == ("whtrans_1", 3, order_id)
+    assert webhook.body == body
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"x", b"\xff", b'{"data": 1}', b'{"orderId": []}'])
+def test_what_is_no_webhook_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedWebhook):
+        read_webhook("whtrans_1", "0", body)
+
+
+def test_without_a_usable_transmission_id_the_content_stands_for_it() -> None:
+    odd = [read_webhook(name, "x", b"{}") for name in ("", " ", "x" * 201, "\x00", "a\nb")]
+    assert {webhook.transmission_id for webhook in odd} == {odd[0].transmission_id}
+    assert odd[0].transmission_id.startswith("body:")
+    assert odd[0].retried_count == 0
+    assert read_webhook("", "0", b'{"a": 1}').transmission_id != odd[0].transmission_id
+
+
+# --- What the buyer came with
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        ({}, None),
+        ({"order_id": "tk_other"}, "FOREIGN_PAYMENT"),
+        ({"total_amount": 4999}, "AMOUNT_DIFFERS"),
+        ({"currency": "JPY"}, "AMOUNT_DIFFERS"),
+    ],
+)
+def test_a_payment_that_cannot_be_this_attempts_is_the_buyers_mistake(
+    changes: dict[str, object], mistake: str | None
+) -> None:
+    payment = VendorPayment("key", "tk_a", "IN_PROGRESS", "KRW", 5000, 5000)
+    assert buyers_mistake("tk_a", 5000, "KRW", replace(payment, **changes)) == mistake  # type: ignore[arg-type]

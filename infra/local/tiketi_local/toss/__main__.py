@@ -20,10 +20,14 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, help="file that keeps payments over a restart")
     parser.add_argument("--client-key", help="the one client key to accept (default: any well-formed test key)")
     parser.add_argument("--secret-key-file", type=Path, help="file with the one secret key to accept (default: any)")
+    parser.add_argument("--webhook-url", help="where webhooks are sent (default: nowhere, until it is set)")
+    parser.add_argument("--webhook-minute", type=float, default=60.0, help="seconds a minute between retries lasts")
     options = parser.parse_args()
     secret_key = options.secret_key_file.read_text().strip() if options.secret_key_file else None
     with Journal(options.journal) as journal:
         simulator = Simulator.over(journal, secret_key=secret_key, client_key=options.client_key)
+        simulator.webhooks.url, simulator.webhooks.minute = options.webhook_url, options.webhook_minute
+        simulator.webhooks.own_url = f"http://{options.host}:{options.port}"
         web.run_app(
             create_app(simulator),
             host=options.host,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tiketi_local.toss.cards import Mishap, behaviour_of
-from tiketi_local.toss.document import payment_document
+from tiketi_local.toss.document import KST, payment_document, transaction_document
 from tiketi_local.toss.errors import STATUS_OF, TossError
 from tiketi_local.toss.idempotency import RequestKey
 from tiketi_local.toss.payment import CancelRequest, Payment
@@ -87,6 +88,40 @@ async def look_up(request: web.Request) -> web.Response:
     return _answer(request, simulator.vendor.look_up(request.match_info["payment_key"], simulator.clock()))
 
 
+MOST_TRANSACTIONS = 5000
+"""Rows of one page; 100 unless asked otherwise."""
+
+
+class TransactionsQuery(BaseModel):
+    """GET /v1/transactions. Times without an offset are Korean."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+    start_date: datetime
+    end_date: datetime
+    starting_after: str | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_TRANSACTIONS)] = 100
+
+
+@routes.get("/v1/transactions")
+async def transactions(request: web.Request) -> web.Response:
+    """Charges and cancels of a time, page by page."""
+    simulator = request.app[SIMULATOR]
+    try:
+        query = TransactionsQuery.model_validate(dict(request.query))
+    except ValidationError:
+        raise TossError("INVALID_REQUEST") from None
+    rows = simulator.vendor.transactions(
+        _korean(query.start_date), _korean(query.end_date), query.starting_after, query.limit
+    )
+    base_url = f"{request.scheme}://{request.host}"
+    return _json([transaction_document(payment, row, base_url) for payment, row in rows], 200)
+
+
+def _korean(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=KST)
+
+
 @web.middleware
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Key, Test-Code, faults, idempotency, trace id: in the vendor's order. Off /v1 only errors are its business."""
@@ -97,11 +132,29 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[SECRET_KEY] = simulator.authorise(request.headers.get("authorization", ""))
         if code := request.headers.get("tosspayments-test-code"):
             raise TossError(code if code in STATUS_OF else "INVALID_REQUEST")  # unknown value: our choice
-        answer = await (handler(request) if request.method != "POST" else _post(simulator, request, handler, trace_id))
+        simulator.count_call(f"{request.method} {_api(request)}")
+        work = (
+            _post(simulator, request, handler, trace_id)
+            if request.method == "POST"
+            else _get(simulator, request, handler)
+        )
+        answer = await work
     except TossError as error:
         answer = _error(request, error)
     answer.headers.setdefault("x-tosspayments-trace-id", trace_id)
     return answer
+
+
+def _api(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
+
+
+async def _get(simulator: Simulator, request: web.Request, handler: Handler) -> web.StreamResponse:
+    await asyncio.sleep(simulator.faults.before_look_up.seconds())
+    if refusal := simulator.faults.look_up_refusal():
+        raise TossError(refusal)
+    return await handler(request)
 
 
 async def _post(simulator: Simulator, request: web.Request, handler: Handler, trace_id: str) -> web.StreamResponse:
@@ -146,12 +199,31 @@ async def _work(
         mishap = simulator.faults.mishap()
     if key is not None and mishap is not Mishap.SERVER_ERROR and isinstance(answer, web.Response):
         simulator.answers.store(key, answer.status, answer.text or "", trace_id)
+    if simulator.faults.webhooks.early:
+        await simulator.webhooks.all_tried()
     await asyncio.sleep(simulator.faults.before_answer.seconds())
     if mishap is Mishap.ANSWER_LOST and request.transport is not None:
         request.transport.abort()
     if mishap is Mishap.SERVER_ERROR:
         raise TossError("UNKNOWN_PAYMENT_ERROR")
+    if simulator.faults.slow_body and isinstance(answer, web.Response):
+        return _SlowBody(answer, simulator.faults.slow_body / 1000)
     return answer
+
+
+class _SlowBody(web.Response):
+    """An answer that stops in the middle of its body for a while."""
+
+    def __init__(self, answer: web.Response, seconds: float) -> None:
+        super().__init__(text=answer.text, status=answer.status, content_type="application/json")
+        self._seconds = seconds
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the body in two parts."""
+        body = self.body if isinstance(self.body, bytes) else b""
+        await self.write(body[: len(body) // 2])
+        await asyncio.sleep(self._seconds)
+        await web.StreamResponse.write_eof(self, body[len(body) // 2 :])
 
 
 async def _read(request: web.Request, kind: type[_Body]) -> _Body:
@@ -170,7 +242,7 @@ def _error(request: web.Request, error: TossError) -> web.Response:
     return _json(error.document(english=english), error.status)
 
 
-def _json(document: dict[str, Any], status: int) -> web.Response:
+def _json(document: object, status: int) -> web.Response:
     return web.Response(
         text=json.dumps(document, ensure_ascii=False, separators=(",", ":")),
         status=status,

@@ -1,12 +1,13 @@
-"""What only the simulator has, /__sim: the ledger that tests believe, and the fault switches."""
+"""What only the simulator has, /__sim: the ledger that tests believe, the fault switches, and the webhooks' console."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from tiketi_local.toss.faults import Faults
 from tiketi_local.toss.payment import Payment
@@ -39,6 +40,49 @@ async def set_faults(request: web.Request) -> web.Response:
     return _faults(simulator)
 
 
+class WebhookConsole(BaseModel):
+    """What the developer centre would be told. ``secondsPerMinute``: pace of the retry schedule."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    url: str | None
+    seconds_per_minute: Annotated[float, Field(ge=0.001, le=60)] = 60.0
+
+
+@routes.get("/__sim/webhooks")
+async def show_webhooks(request: web.Request) -> web.Response:
+    """Where they go, and what became of each."""
+    return _webhooks(request.app[SIMULATOR])
+
+
+@routes.post("/__sim/webhooks")
+async def set_webhooks(request: web.Request) -> web.Response:
+    """Where they go from now on; ``{"url": null}``: nowhere."""
+    simulator = request.app[SIMULATOR]
+    try:
+        console = WebhookConsole.model_validate_json(await request.read())
+    except ValidationError as error:
+        return web.Response(status=422, text=error.json(include_url=False), content_type="application/json")
+    simulator.webhooks.url, simulator.webhooks.minute = console.url, console.seconds_per_minute
+    return _webhooks(simulator)
+
+
+@routes.post("/__sim/webhooks/send")
+async def send_webhook(request: web.Request) -> web.Response:
+    """Send any JSON object as if it were an event, e.g. a documented example."""
+    return web.json_response({"id": request.app[SIMULATOR].webhooks.send(await request.json())})
+
+
+@routes.post("/__sim/webhooks/{transmission_id}/resend")
+async def resend_webhook(request: web.Request) -> web.Response:
+    """Send once more by hand, which ends its retries."""
+    try:
+        request.app[SIMULATOR].webhooks.resend(request.match_info["transmission_id"])
+    except LookupError:
+        return web.Response(status=404)
+    return web.Response(status=202)
+
+
 @routes.get("/healthz")
 async def healthz(_: web.Request) -> web.Response:
     """Whether the simulator answers."""
@@ -62,6 +106,21 @@ def ledger_document(payments: list[Payment]) -> dict[str, Any]:
 
 def _faults(simulator: Simulator) -> web.Response:
     return web.json_response(simulator.faults.model_dump(by_alias=True))
+
+
+def _webhooks(simulator: Simulator) -> web.Response:
+    webhooks = simulator.webhooks
+    rows = [
+        {
+            "id": each.transmission_id,
+            "about": each.about,
+            "state": each.state,
+            "retried": each.retried,
+            "answers": each.answers,
+        }
+        for each in webhooks.log
+    ]
+    return web.json_response({"url": webhooks.url, "secondsPerMinute": webhooks.minute, "transmissions": rows})
 
 
 def _entry(payment: Payment) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from tiketi_local.toss.cards import masked
-from tiketi_local.toss.payment import Cancel, Payment, Status
+from tiketi_local.toss.payment import Cancel, Payment, Status, Transaction
 
 API_VERSION = "2022-11-16"
 MERCHANT = "tiketisim"
@@ -58,6 +58,24 @@ def payment_document(payment: Payment, base_url: str) -> dict[str, Any]:
         "cashReceipt": None,
         "cashReceipts": None,
         "failure": payment.failure.model_dump() if payment.failure else None,
+    }
+
+
+def transaction_document(payment: Payment, transaction: Transaction, base_url: str) -> dict[str, Any]:
+    """A row of GET /v1/transactions. Which fields a row has exactly is not documented; these were seen."""
+    return {
+        "mId": MERCHANT,
+        "transactionKey": transaction.transaction_key,
+        "paymentKey": payment.payment_key,
+        "orderId": payment.order_id,
+        "method": "카드",
+        "customerKey": None,
+        "useEscrow": False,
+        "receiptUrl": f"{base_url}/receipt/{payment.payment_key}",
+        "status": transaction.status.value,
+        "transactionAt": _time(transaction.at),
+        "currency": payment.currency,
+        "amount": transaction.amount,
     }
 
 

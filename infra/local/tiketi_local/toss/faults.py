@@ -35,8 +35,39 @@ class Latency(BaseModel):
         return random.uniform(self.min, self.max) / 1000  # noqa: S311 - not a secret
 
 
+class WebhookFaults(BaseModel):
+    """What goes wrong with webhooks. Counts fall to 0 as they are used up; -1 means every one."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    missing: Count = 0
+    """Never sent."""
+    duplicates: Annotated[int, Field(ge=0, le=100)] = 0
+    """Each is sent so many times more, at the same moment, under the same transmission id."""
+    backwards: Annotated[int, Field(ge=0, le=100)] = 0
+    """The next ones are held until there are so many, and leave newest first."""
+    early: bool = False
+    """Sent, and answered, before the call that caused them is answered."""
+    delay: Latency = Latency()
+    """Wait before the first try."""
+
+    def is_missing(self) -> bool:
+        """Whether the next one gets lost."""
+        left, self.missing = self.missing, self.missing - (self.missing > 0)
+        return left != 0
+
+    def is_held(self) -> bool:
+        """Whether the next one is held; once ``backwards`` is 0 those held may go."""
+        held, self.backwards = self.backwards > 0, max(0, self.backwards - 1)
+        return held
+
+    def copies(self) -> int:
+        """How often the next one is sent at once."""
+        return 1 + self.duplicates
+
+
 class Faults(BaseModel):
-    """What goes wrong with POSTs to /v1. Counts fall to 0 as they are used up; -1 means every one."""
+    """What goes wrong with calls to /v1. Counts fall to 0 as they are used up; -1 means every one."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
@@ -54,6 +85,15 @@ class Faults(BaseModel):
     """Answer PROVIDER_ERROR and do nothing; kept under the idempotency key like every 4xx."""
     too_many_requests: Count = 0
     """Answer 429 and do nothing."""
+    slow_body: Milliseconds = 0
+    """Pause in the middle of an answer's body."""
+    fail_look_ups: Count = 0
+    """Answer 500 to a GET."""
+    before_look_up: Latency = Latency()
+    """Wait before a GET is answered."""
+    requests_per_minute: Annotated[int, Field(ge=0)] = 0
+    """Limit of each call, like the vendor's test environment's 100; beyond it 429. 0: none."""
+    webhooks: WebhookFaults = WebhookFaults()
 
     def refusal(self) -> str | None:
         """Code to answer instead of doing anything."""
@@ -62,6 +102,10 @@ class Faults(BaseModel):
         if self._use_up("fail_before_work"):
             return "FAILED_PAYMENT_INTERNAL_SYSTEM_PROCESSING"
         return None
+
+    def look_up_refusal(self) -> str | None:
+        """Code to answer to a GET."""
+        return "FAILED_PAYMENT_INTERNAL_SYSTEM_PROCESSING" if self._use_up("fail_look_ups") else None
 
     def passing_error(self) -> str | None:
         """Code to answer as the work's result."""

@@ -56,6 +56,15 @@ class Cancel(_Value):
     at: AwareDatetime
 
 
+class Transaction(_Value):
+    """One movement of money, as GET /v1/transactions lists them. A cancel's ``amount`` is what was given back."""
+
+    transaction_key: str
+    status: Status
+    amount: int
+    at: AwareDatetime
+
+
 class CancelRequest(_Value):
     """What the merchant asks. ``amount`` None: all that is left."""
 
@@ -82,6 +91,8 @@ class Payment(_Value):
     card_number: str | None = None
     authenticated_at: AwareDatetime | None = None
     approved_at: AwareDatetime | None = None
+    approval_key: str | None = None
+    """Transaction key of the charge."""
     last_transaction_key: str | None = None
     cancels: tuple[Cancel, ...] = ()
     failure: Failure | None = None
@@ -105,6 +116,18 @@ class Payment(_Value):
     def is_partially_cancelable(self) -> bool:
         """Whether the card takes back a part."""
         return self.card_number is None or behaviour_of(self.card_number).partially_cancelable
+
+    def transactions(self) -> list[Transaction]:
+        """The charge and every cancel, in their order."""
+        if self.approved_at is None:
+            return []
+        key = self.approval_key or f"txrd_{self.payment_key}"
+        charge = Transaction(transaction_key=key, status=Status.DONE, amount=self.amount, at=self.approved_at)
+        return [charge, *(self._transaction(cancel) for cancel in self.cancels)]
+
+    def _transaction(self, cancel: Cancel) -> Transaction:
+        status = Status.CANCELED if cancel.amount == self.amount else Status.PARTIAL_CANCELED
+        return Transaction(transaction_key=cancel.transaction_key, status=status, amount=cancel.amount, at=cancel.at)
 
     def at(self, now: datetime) -> Self:
         """The payment as it stands at ``now``: the two clocks end it by themselves."""
@@ -150,7 +173,12 @@ class Payment(_Value):
             failure = Failure(**TossError(refused).document())
             return self.model_copy(update={"status": Status.ABORTED, "failure": failure})
         return self.model_copy(
-            update={"status": Status.DONE, "approved_at": now, "last_transaction_key": transaction_key}
+            update={
+                "status": Status.DONE,
+                "approved_at": now,
+                "approval_key": transaction_key,
+                "last_transaction_key": transaction_key,
+            }
         )
 
     def cancelled_by(self, request: CancelRequest, transaction_key: str, now: datetime) -> Self:

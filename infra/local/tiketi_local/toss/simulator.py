@@ -16,7 +16,9 @@ from tiketi_local.toss.errors import TossError
 from tiketi_local.toss.faults import Faults
 from tiketi_local.toss.idempotency import Answers
 from tiketi_local.toss.journal import Journal
+from tiketi_local.toss.payment import Payment
 from tiketi_local.toss.vendor import Vendor
+from tiketi_local.toss.webhooks import Webhooks
 
 _SECRET = re.compile(r"test_(g?)sk_[A-Za-z0-9]+")
 _CLIENT = re.compile(r"test_g?ck_[A-Za-z0-9]+")
@@ -33,10 +35,15 @@ class Simulator:
 
     vendor: Vendor
     answers: Answers
+    webhooks: Webhooks = field(init=False)
     faults: Faults = field(default_factory=Faults)
     clock: Callable[[], datetime] = wall_clock
     secret_key: str | None = None
     client_key: str | None = None
+    _calls: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.webhooks = Webhooks(lambda: self.faults.webhooks, self.clock)
 
     @classmethod
     def over(
@@ -47,13 +54,29 @@ class Simulator:
         client_key: str | None = None,
     ) -> Simulator:
         """A simulator that goes on where the journal ended."""
-        return cls(
-            vendor=Vendor(journal.record_payment, journal.payments),
+
+        def record(payment: Payment) -> None:
+            journal.record_payment(payment)
+            simulator.webhooks.on_change(payment)
+
+        simulator = cls(
+            vendor=Vendor(record, journal.payments),
             answers=Answers(journal.record_answer, journal.answers),
             clock=clock,
             secret_key=secret_key,
             client_key=client_key,
         )
+        return simulator
+
+    def count_call(self, api: str) -> None:
+        """Raises TossError TOO_MANY_REQUESTS beyond the limit of calls a minute, if there is one."""
+        if (most := self.faults.requests_per_minute) == 0:
+            return
+        slot = (api, f"{self.clock():%H%M}")
+        self._calls = {key: count for key, count in self._calls.items() if key[1] == slot[1]}
+        self._calls[slot] = self._calls.get(slot, 0) + 1
+        if self._calls[slot] > most:
+            raise TossError("TOO_MANY_REQUESTS")
 
     def authorise(self, header: str) -> str:
         """The secret key of an Authorization header. Raises TossError."""

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from tiketi_local.toss.document import KST, MERCHANT
 from tiketi_local.toss.errors import TossError
-from tiketi_local.toss.payment import CancelRequest, Payment, Status
+from tiketi_local.toss.payment import CancelRequest, Payment, Status, Transaction
 
 ORDER_ID = re.compile(r"[A-Za-z0-9_=-]{6,64}")
 CURRENCIES = ("KRW", "USD", "JPY")
@@ -50,6 +50,7 @@ class Vendor:
         self._record = record
         self._payments: dict[str, Payment] = {}
         self._keys_of_order: dict[str, list[str]] = {}
+        self._unfinished: set[str] = set()
         for payment in payments:
             self._remember(payment)
 
@@ -123,6 +124,29 @@ class Vendor:
         """All payments, oldest first."""
         return [self.look_up(key, now) for key in list(self._payments)]
 
+    def expire(self, now: datetime) -> None:
+        """End what the two clocks end, though nobody asks."""
+        for key in list(self._unfinished):
+            self.look_up(key, now)
+
+    def transactions(
+        self, start: datetime, end: datetime, after: str | None, limit: int
+    ) -> list[tuple[Payment, Transaction]]:
+        """Charges and cancels from ``start`` to ``end``, oldest first; the next ``limit`` of them after a key."""
+        rows = [
+            (payment, each)
+            for payment in self._payments.values()
+            for each in payment.transactions()
+            if start <= each.at <= end
+        ]
+        rows.sort(key=lambda row: (row[1].at, row[1].transaction_key))
+        if after is not None:
+            keys = [each.transaction_key for _, each in rows]
+            if after not in keys:
+                raise TossError("INVALID_REQUEST")  # our choice
+            rows = rows[keys.index(after) + 1 :]
+        return rows[:limit]
+
     def _new_key(self, now: datetime) -> str:
         while True:
             suffix = "".join(secrets.choice(_SUFFIX) for _ in range(5))
@@ -139,6 +163,10 @@ class Vendor:
         if payment.payment_key not in self._payments:
             self._keys_of_order.setdefault(payment.order_id, []).append(payment.payment_key)
         self._payments[payment.payment_key] = payment
+        if payment.status in (Status.READY, Status.IN_PROGRESS):
+            self._unfinished.add(payment.payment_key)
+        else:
+            self._unfinished.discard(payment.payment_key)
 
 
 def _transaction_key() -> str:
