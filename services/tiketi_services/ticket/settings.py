@@ -16,7 +16,10 @@ class TicketSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, env_p
     """Read from the environment, ``TIKETI_TICKET_<NAME>``."""
 
     signing_key_file: Path
-    """PEM file of the Ed25519 key that signs payment intents and closings."""
+    """PEM file of the Ed25519 key that signs tickets, payment intents and closings."""
+    other_keys_file: Path | None = None
+    """JSON file (a JWK Set) of public keys that count beside the signing key's own: the next one, some hours before it
+    signs, and former ones, as long as tickets signed with them are to be let in."""
     queue_keys_file: Path
     """JSON file of the MAC keys behind place receipts and admission passes."""
     draw_key_file: Path
@@ -50,12 +53,29 @@ class TicketSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, env_p
     """How often claims are copied to PostgreSQL."""
     seat_map_age: timedelta = timedelta(seconds=1)
     """How old a seat map may be. Shorter costs a read of the event's taken seats each time, whoever asks."""
+    seat_map_interval: timedelta = timedelta(milliseconds=500)
+    """How often an event's seats are read for the public map while somebody looks on, by all processes together: the
+    least time between two changes that buyers are told. Must stay well below ``seat_map_age``."""
     sweep_interval: timedelta = timedelta(seconds=1)
     """How often ended holds and orders are looked for. Seats of an ended hold are free without it; it tells the map."""
     closing_retry: timedelta = timedelta(seconds=10)
     """When payment is asked again to close an order that has an attempt under way, or when it did not answer."""
     mend_interval: timedelta = timedelta(seconds=15)
     """How often what Redis shows of the seats is compared with PostgreSQL."""
+    seats_return_soonest: timedelta = timedelta(minutes=2)
+    """Seats of tickets that were given back are free for others no sooner than this."""
+    seats_return_latest: timedelta = timedelta(minutes=12)
+    """And no later: a random moment between both, which nobody is told, so that who gives a ticket back cannot have a
+    friend there at the second."""
+    refund_interval: timedelta = timedelta(seconds=2)
+    """How often orders of cancelled events are looked for that are not refunded yet."""
+    waitlist_interval: timedelta = timedelta(seconds=1)
+    """How often freed seats of sold-out events are offered to those who wait. Meanwhile nobody else can hold them."""
+    waitlist_window: timedelta = timedelta(minutes=5)
+    """How long seats offered to one who waits are held. Shorter is fairer to those behind; who sees no mail and no page
+    within it loses the offer."""
+    waitlist_gathering: timedelta = timedelta(minutes=10)
+    """How long free seats are kept for one who waits for more of them than there are."""
     trusted_proxies: int = Field(default=0, ge=0, le=8)
     """Proxies of ours that every request passes, the gateway among them: how far X-Forwarded-For can be believed. Too
     few, and all buyers seem to share one network; too many, and they can invent theirs."""

@@ -9,7 +9,7 @@ from tiketi_runtime.contracts.messages import AnyMessage, PaymentRefused, Paymen
 from tiketi_runtime.rabbitmq import Broker
 from tiketi_services.ticket.orders import usecases
 from tiketi_services.ticket.orders.usecases import BoxOffice
-from tiketi_services.ticket.queue.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
 
 QUEUE = "ticket.payments"
 KEYS = ("payment.settled", "payment.refused")

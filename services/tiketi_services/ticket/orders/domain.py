@@ -18,16 +18,27 @@ from tiketi_services.ticket.queue.domain import SaleClosed
 PLACED_PAINT = timedelta(hours=1)
 """How long a placed seat stays painted as held, if nobody paints it again. Longer than any order may stay open; so
 short that a lost brush does not hide a seat for ever."""
+MOST_EXTENSIONS = 3
+"""How often more time can be asked for a hold. With LONGEST_HOLD the bound of what WCAG 2.2.1 asks for: see
+docs/holds.md for why there is one."""
+LONGEST_HOLD = 3
+"""How long a hold may last in all, in hold durations of the sale."""
+_TIME_TO_ASK = timedelta(seconds=20)
+"""Who is warned has at least this long to ask for more time (WCAG 2.2.1)."""
 
 
 class SeatTaken(Conflict):
-    """Another buyer holds or owns one of the seats. ``taken`` names them, ``free`` names a few that are not."""
+    """Another buyer holds or owns one of the seats. ``taken`` names them, ``free`` names a few that are not.
+
+    ``alternatives`` are free seats as well, in sets as large as the wanted one, neighbours where there are some;
+    ``rows`` are the rows of the wanted seats as they look now.
+    """
 
     code, title = "seat-taken", "Seat taken"
 
 
 class NotEnoughSeats(Conflict):
-    """The section has fewer free seats than asked for. ``left`` says how many."""
+    """No section in question has as many free seats as asked for. ``left`` says how many one has at most."""
 
     code, title = "not-enough-seats", "Not enough seats"
 
@@ -66,6 +77,18 @@ class HoldExpired(Conflict):
     """The hold has run out or was released; or it never was this buyer's, which is not told apart."""
 
     code, title = "hold-expired", "Hold expired"
+
+
+class HoldChanged(Conflict):
+    """The hold got other seats and has a new name since. ``hold`` is that name."""
+
+    code, title = "hold-changed", "Hold changed"
+
+
+class ExtensionsUsedUp(Conflict):
+    """The hold has had all the time that can be asked for. ``until`` says how long it lasts."""
+
+    code, title = "extensions-used-up", "No more time"
 
 
 class AlreadyOrdered(Conflict):
@@ -150,6 +173,42 @@ class Hold:
     id: HoldId
     seats: Sequence[SeatId]
     until: datetime
+    since: datetime
+    """When it began, or the first of the holds that it goes on from by changes of seats."""
+    extensions: int = 0
+    """How often more time was asked for and given."""
+
+    def taken_seats(self, buyer: BuyerId) -> list[TakenSeat]:
+        """The seats as they are while the hold lasts."""
+        return [TakenSeat(seat, "HELD", self.id, buyer, self.until) for seat in self.seats]
+
+
+@dataclass(frozen=True, slots=True)
+class MoreTime:
+    """How a hold of a sale can be extended."""
+
+    step: timedelta
+    """What an extension gives, from the moment it is asked for."""
+    longest: timedelta
+    """No hold lasts longer in all."""
+    enough: timedelta
+    """While more than this is left, asking changes nothing."""
+
+    @classmethod
+    def of(cls, sale: SaleSheet) -> Self:
+        """The rule of a sale."""
+        step = sale.hold_duration
+        return cls(step, LONGEST_HOLD * step, max(step / 2, _TIME_TO_ASK))
+
+    def asked_from(self, hold: Hold) -> datetime:
+        """When asking begins to help."""
+        return hold.until - self.enough
+
+    def ends(self, hold: Hold) -> datetime:
+        """The latest moment the hold can last until; ``until`` itself once no extension is left."""
+        if hold.extensions >= MOST_EXTENSIONS:
+            return hold.until
+        return max(hold.until, hold.since + self.longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +262,24 @@ class Ticket:
     order: OrderId
     state: str
     issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOfOrder:
+    """Tickets of an order that were given back at once."""
+
+    refund: str
+    order: OrderId
+    reason: str
+    state: str
+    """REQUESTED, or DONE when the vendor has given the money back."""
+    tickets: tuple[str, ...]
+    seats: tuple[SeatId, ...]
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    requested_at: datetime
+    done_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +339,15 @@ class Outcome:
         return mine == (order.id, order.event, order.buyer, order.amount, order.currency)
 
 
+def sale_paused() -> SalePaused:
+    """The refusal while the organiser has paused the sale, or its books do not agree."""
+    return SalePaused("The sale is paused. Your session goes on; try again shortly.", retryAfter=5)
+
+
 def line_on_sale(sale: SaleSheet, line: Line) -> LineSheet:
     """The line's sheet, if holds may be made. Raises SalePaused, SaleClosed. The clock is judged by PostgreSQL."""
     if sale.admission is Admission.PAUSED:
-        raise SalePaused("The organiser has paused the sale. Your session goes on; try again shortly.", retryAfter=5)
+        raise sale_paused()
     sheet = sale.line(line)
     if sheet is None:
         raise SaleClosed(f"The line {line} is no longer part of this sale.")
@@ -280,11 +362,32 @@ def check_seats(sale: SaleSheet, line: LineSheet, seats: Iterable[SeatId]) -> No
     _check_sections(line, {section_name(seat) for seat in wanted})
 
 
-def check_section(sale: SaleSheet, line: LineSheet, name: str) -> None:
-    """Raises UnknownSeat, SectionNotOnSale."""
-    if all(section.name != name for section in sale.sections):
-        raise UnknownSeat(f"The house has no section {name}.")
-    _check_sections(line, {name})
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """So many seats next to each other, wherever they are best."""
+
+    quantity: int
+    section: str | None = None
+    """None: any section that the line sells."""
+    is_cheapest_best: bool = False
+    """Of several sections: the cheaper are better, else the dearer."""
+    max_price: int | None = None
+    """What one seat may cost, in minor units."""
+
+    def sections(self, sale: SaleSheet, line: LineSheet) -> list[str]:
+        """Where to look, best first. Raises UnknownSeat, SectionNotOnSale, NotEnoughSeats (none is so cheap)."""
+        if self.section is not None:
+            if all(section.name != self.section for section in sale.sections):
+                raise UnknownSeat(f"The house has no section {self.section}.")
+            _check_sections(line, {self.section})
+            return [self.section]
+        on_sale = [section for section in sale.sections if section.name in line.sections]
+        affordable = [section for section in on_sale if self.max_price is None or section.price <= self.max_price]
+        if not affordable:
+            raise NotEnoughSeats(f"No section of the line {line.name} costs {self.max_price} or less.", left=0)
+        # The sort is stable: sections of one price stay in the organiser's order.
+        ranked = sorted(affordable, key=lambda section: section.price if self.is_cheapest_best else -section.price)
+        return [section.name for section in ranked]
 
 
 def _check_sections(line: LineSheet, names: set[str]) -> None:

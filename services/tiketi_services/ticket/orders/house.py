@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 
-from tiketi_runtime.contracts.identity import SeatId
-from tiketi_runtime.contracts.seating import Section
+from tiketi_runtime.contracts.identity import EventId, SeatId
+from tiketi_runtime.contracts.sale_sheet import SaleSheet
+from tiketi_runtime.contracts.seating import Section, section_name
+from tiketi_services.ticket.orders.blocks import blocks
 
 FREE, HELD, SOLD = b"012"
 """State of one seat, as one character."""
+_PLACES_SHOWN = 50
+"""Standing places have no rows; so many of them are shown as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """How a row of seats looks."""
+
+    section: str
+    row: int | None
+    """None for a stretch of standing places."""
+    first: int
+    """Number of the first seat."""
+    states: str
+    """One character a seat: 0 free, 1 held, 2 sold."""
 
 
 class Plan:
@@ -30,6 +48,21 @@ class Plan:
         """First place of a section, and the first one after it."""
         begin = self.begins[section]
         return begin, begin + self.sections[section].size
+
+
+class Plans:
+    """The plan of each sale, made anew only when its sections change."""
+
+    def __init__(self) -> None:
+        self._plans: dict[EventId, tuple[Sequence[Section], Plan]] = {}
+
+    def of(self, sale: SaleSheet) -> Plan:
+        """The plan of a sale's house."""
+        sections, plan = self._plans.get(sale.event, ((), None))
+        if plan is None or sections != sale.sections:
+            plan = Plan(sale.sections)
+            self._plans[sale.event] = (sale.sections, plan)
+        return plan
 
 
 class House:
@@ -59,28 +92,64 @@ class House:
         self._mark(seats, FREE)
 
     def best(self, section: str, quantity: int, *, among: int = 1) -> list[SeatId]:
-        """The best free seats: neighbours in the lowest row that has them, else the lowest single ones.
+        """The best free seats of one section: see ``best_of``."""
+        return self.best_of([section], quantity, among=among)
 
-        Places of a standing area are as good as each other: the lowest numbers. ``among``: choose at random between
-        so many best answers, for a crowd that would else run into the same seats. Empty if too few are free.
+    def best_of(self, sections: Sequence[str], quantity: int, *, among: int = 1) -> list[SeatId]:
+        """The best free seats of some sections, best first: neighbours (see ``blocks``) in the first that has them.
+
+        Places of a standing area are as good as each other: the lowest numbers. Where nobody has room for all of them,
+        they sit apart, in the first section with enough seats. ``among``: choose at random between so many best
+        answers, for a crowd that would else run into the same seats. Empty if too few are free.
         """
+        choices = self.offers(sections, quantity, among)
+        return random.choice(choices) if choices else []  # noqa: S311
+
+    def offers(self, sections: Sequence[str], quantity: int, most: int) -> list[list[SeatId]]:
+        """Sets of free seats without a seat in common, best first: neighbours, or if there are none, seats apart."""
         if quantity < 1:
             return []
-        choices = list(islice(self._choices(section, quantity), among))
-        return [self._plan.seats[place] for place in random.choice(choices)] if choices else []  # noqa: S311
+        seats = self._plan.seats
+        together = chain.from_iterable(self._together(section, quantity) for section in sections)
+        if not (choices := list(islice(together, most))):
+            apart = chain.from_iterable(self._apart(section, quantity) for section in sections)
+            choices = list(islice(apart, most))
+        return [[seats[place] for place in choice] for choice in choices]
 
-    def _choices(self, section: str, quantity: int) -> Iterator[Sequence[int]]:
-        """Disjoint sets of free places, best first."""
+    def rows_of(self, wanted: Iterable[SeatId], most: int) -> list[RowState]:
+        """The rows that some seats are in, the first ones."""
+        rows: dict[tuple[str, int], RowState] = {}
+        for seat in wanted:
+            if (place := self._plan.places.get(seat)) is None:
+                continue
+            section = self._plan.sections[section_name(seat)]
+            begin, end = self._plan.span(section.name)
+            width = section.seats_per_row or _PLACES_SHOWN
+            number = (place - begin) // width
+            first = begin + number * width
+            states = self._states[first : min(first + width, end)].decode("ascii")
+            rows[section.name, number] = (
+                RowState(section.name, None, number * width + 1, states)
+                if section.is_standing
+                else RowState(section.name, number + 1, 1, states)
+            )
+            if len(rows) == most:
+                break
+        return list(rows.values())
+
+    def _together(self, section: str, quantity: int) -> Iterator[Sequence[int]]:
+        """Disjoint sets of neighbours, best first; of standing places any, for they have none."""
         begin, end = self._plan.span(section)
         width = self._plan.sections[section].seats_per_row
-        found = False
-        if width is not None and quantity <= width:
-            for row in range(begin, end, width):
-                for start in self._runs(row, row + width, quantity):
-                    found = True
-                    yield range(start, start + quantity)
-        if not found:
-            yield from _in_groups(self._runs(begin, end, 1), quantity)
+        if width is None:
+            yield from self._apart(section, quantity)
+        elif quantity <= width:
+            for start in blocks(self._states, begin, end, width, quantity):
+                yield range(start, start + quantity)
+
+    def _apart(self, section: str, quantity: int) -> Iterator[Sequence[int]]:
+        """Disjoint sets of free places, the lowest first."""
+        return _in_groups(self._runs(*self._plan.span(section), 1), quantity)
 
     def _runs(self, begin: int, end: int, length: int) -> Iterator[int]:
         """Starts of runs of ``length`` free places between two places, none of them overlapping."""

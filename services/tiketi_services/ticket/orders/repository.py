@@ -19,6 +19,9 @@ from tiketi_runtime.outages import is_outage
 from tiketi_runtime.postgres import Pool, load_queries
 from tiketi_runtime.redis import AsyncScript, Redis, load_scripts
 from tiketi_services.ticket.orders.domain import (
+    MOST_EXTENSIONS,
+    Hold,
+    MoreTime,
     Order,
     OrderState,
     OrderWithoutSeats,
@@ -47,6 +50,20 @@ class Verdict:
     until: datetime | None
     taken: Sequence[SeatId]
     live: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What PostgreSQL decided about a hold that is to last longer or to have other seats."""
+
+    outcome: str
+    hold: Hold | None
+    """As it is now: None if there is none of this buyer; the hold it has become if ``outcome`` is replaced."""
+    dropped: Sequence[SeatId] = ()
+    """Seats it no longer has, since just now."""
+    taken: Sequence[SeatId] = ()
+    live: int = 0
+    """Other seats of the buyer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +118,52 @@ class OrderBook:
             hold,
             seats,
         )
+        if row is None:
+            return Verdict("stopped", None, (), 0)
         return Verdict(row["outcome"], row["until"], row["taken"] or (), row["live"] or 0)
+
+    async def extend(self, event: EventId, buyer: BuyerId, hold: HoldId, more: MoreTime) -> Keeping:
+        """Let a live hold last longer. Raises SeatLost: then nothing was decided."""
+        row = await self._decide(
+            "extend_hold", event, buyer, hold, more.step, MOST_EXTENSIONS, more.longest, more.enough
+        )
+        return Keeping(row["outcome"], _hold(row) if row["id"] else None)
+
+    async def change(
+        self, sale: SaleSheet, line: LineSheet, buyer: BuyerId, hold: HoldId, new: HoldId, seats: Sequence[SeatId]
+    ) -> Keeping:
+        """Other seats (sorted) for a live hold, which is ``new`` then. Raises SeatLost: then nothing was decided."""
+        row = await self._decide(
+            "change_seats",
+            sale.event,
+            sale.version,
+            line.opens_at,
+            line.closes_at,
+            sale.max_tickets_per_buyer,
+            sale.hold_duration,
+            buyer,
+            hold,
+            new,
+            seats,
+        )
+        if row is None:
+            return Keeping("stopped", None)
+        return Keeping(
+            row["outcome"],
+            _hold(row) if row["id"] else None,
+            row["dropped"] or (),
+            row["taken"] or (),
+            row["live"] or 0,
+        )
+
+    async def holds_of(self, event: EventId, buyer: BuyerId) -> list[Hold]:
+        """A buyer's live holds, oldest first."""
+        return [_hold(row) for row in await self._pool.fetch(self._sql["holds_of_buyer"], event, buyer)]
+
+    async def successor(self, buyer: BuyerId, hold: HoldId) -> HoldId | None:
+        """The hold that a buyer's hold has become by changes of seats; None if it has not."""
+        found = await self._pool.fetchval(self._sql["successor"], buyer, hold)
+        return HoldId(str(found)) if found else None
 
     async def release(self, event: EventId, buyer: BuyerId, hold: HoldId) -> Release | None:
         """Free a hold's seats; None if it is not this buyer's."""
@@ -112,9 +174,18 @@ class OrderBook:
         return Release(row["freed"], order)
 
     async def place(
-        self, sale: SaleSheet, buyer: BuyerId, hold: HoldId, order: OrderId, idempotency_key: str
+        self,
+        sale: SaleSheet,
+        buyer: BuyerId,
+        hold: HoldId,
+        order: OrderId,
+        idempotency_key: str,
+        owner: str | None = None,
     ) -> Placing:
-        """Turn a hold into an order that must be paid within the sale's hold duration. Raises SeatLost."""
+        """Turn a hold into an order that must be paid within the sale's hold duration. Raises SeatLost.
+
+        ``owner``: the name that its tickets will carry.
+        """
         row = await self._decide(
             "place_order",
             sale.event,
@@ -128,6 +199,7 @@ class OrderBook:
             hold,
             order,
             idempotency_key,
+            owner,
         )
         placed = _order(row) if row["id"] else None
         return Placing(row["outcome"], placed, is_new=placed is not None and placed.id == order)
@@ -165,19 +237,19 @@ class OrderBook:
         return [OrderId(str(row["id"])) for row in rows]
 
     async def sweep_holds(self, most: int) -> dict[EventId, list[tuple[SeatId, HoldId]]]:
-        """Remove holds that have run out; their seats by event, with the hold each belonged to."""
+        """Remove holds that ran out and no longer linger; their seats by event, with the hold each belonged to."""
         swept: dict[EventId, list[tuple[SeatId, HoldId]]] = {}
         for row in await self._pool.fetch(self._sql["sweep_holds"], most):
             swept.setdefault(EventId(row["event"]), []).append((SeatId(row["seat"]), HoldId(str(row["hold"]))))
         return swept
 
     async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId]]:
-        """Held and sold seats of an event."""
+        """Seats of an event that look held, and sold ones."""
         row = await self._pool.fetchrow(self._sql["house"], event)
         return row["held"], row["sold"]
 
     async def taken(self, event: EventId, only: Sequence[SeatId] | None = None) -> list[TakenSeat]:
-        """Seats that nobody can hold now."""
+        """Seats that look taken; of ``only`` some, those that nobody can hold now."""
         if only is None:
             rows = await self._pool.fetch(self._sql["taken_seats"], event)
         else:
@@ -195,10 +267,6 @@ class OrderBook:
     async def tickets_of_order(self, order: OrderId) -> list[Ticket]:
         """Tickets of one order, by seat."""
         return [_ticket(row) for row in await self._pool.fetch(self._sql["tickets_of_order"], order)]
-
-    async def tickets_of_buyer(self, buyer: BuyerId, most: int) -> list[Ticket]:
-        """A buyer's tickets, newest first."""
-        return [_ticket(row) for row in await self._pool.fetch(self._sql["tickets_of_buyer"], buyer, most)]
 
     async def _decide(self, query: str, *arguments: Any) -> Any:
         try:
@@ -231,6 +299,7 @@ class SeatPaint:
         self._unlock = scripts["unlock_seats"]
         self._paint = scripts["paint_seats"]
         self._recount = scripts["recount_seats"]
+        self._unsell = scripts["unsell_seats"]
 
     def insistent(self) -> SeatPaint:
         """The same paint, for whom an unpainted seat is no small matter: raises what Redis raises when it is away."""
@@ -257,6 +326,12 @@ class SeatPaint:
         for arguments in _brushfuls((seat.seat, seat.paint(now)) for seat in taken):
             await self._brush(self._paint, [keys.seats, keys.counts, keys.holding, keys.sheet], arguments)
 
+    async def unsell(self, event: EventId, seats: Iterable[tuple[SeatId, str]]) -> None:
+        """Give seats that are painted as sold another paint; an empty one: they are free."""
+        keys = EventKeys(event)
+        for arguments in _brushfuls(seats):
+            await self._brush(self._unsell, [keys.seats, keys.counts, keys.holding], arguments)
+
     async def recount(self, event: EventId) -> None:
         """Count the painted seats anew."""
         keys = EventKeys(event)
@@ -273,14 +348,15 @@ class SeatPaint:
         taken = sum(int(number) for field, number in counts.items() if field.startswith(b"taken:"))
         return PaintCounts(int(counts.get(b"sold", 0)), int(painted), taken) if is_known else None
 
-    async def holds(self, event: EventId) -> list[tuple[SeatId, HoldId]]:
-        """Every seat that is painted as held, with the hold it is painted for."""
+    async def painted(self, event: EventId) -> tuple[list[tuple[SeatId, HoldId]], list[SeatId]]:
+        """Every seat that is painted as held, with the hold it is painted for; and every one painted as sold."""
         paints: Mapping[bytes, bytes] = await self._redis.hgetall(EventKeys(event).seats)  # type: ignore[assignment]
-        return [
+        held = [
             (SeatId(seat.decode()), HoldId(paint.partition(b"|")[0].decode()))
             for seat, paint in paints.items()
             if paint != b"sold"
         ]
+        return held, [SeatId(seat.decode()) for seat, paint in paints.items() if paint == b"sold"]
 
     async def _brush(self, script: AsyncScript, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         try:
@@ -296,6 +372,16 @@ class SeatPaint:
 def _brushfuls(pairs: Iterable[tuple[str, str]]) -> Iterable[list[str]]:
     words = [word for pair in pairs for word in pair]
     return (words[at : at + 2 * _BRUSH] for at in range(0, len(words), 2 * _BRUSH))
+
+
+def _hold(row: Mapping[str, Any]) -> Hold:
+    return Hold(
+        id=HoldId(str(row["id"])),
+        seats=tuple(map(SeatId, row["seats"])),
+        until=row["until"],
+        since=row["since"] or row["held_at"],
+        extensions=row["extensions"],
+    )
 
 
 def _order(row: Mapping[str, Any]) -> Order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
@@ -11,7 +11,17 @@ from pydantic.alias_generators import to_camel
 from tiketi_runtime.contracts.identity import BuyerId, EventId, HoldId, OrderId, SeatId
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.contracts.seating import SECTION_NAME
-from tiketi_services.ticket.orders.domain import Hold, Order, OrderState, Ticket, amount_of
+from tiketi_services.ticket.orders.domain import (
+    MOST_EXTENSIONS,
+    Hold,
+    MoreTime,
+    Order,
+    OrderState,
+    RefundOfOrder,
+    Ticket,
+    Wish,
+    amount_of,
+)
 
 MOST_SEATS = 100
 """Seats in one request, at most. The sale's own limit is checked afterwards."""
@@ -40,23 +50,41 @@ class View(BaseModel):
 
 
 class HoldRequest(Request):
-    """Either ``seats``, or ``section`` and ``quantity`` for the best free ones."""
+    """Either ``seats``, or ``quantity`` for the best free ones next to each other."""
 
     seats: SeatNames | None = None
-    section: Annotated[str, StringConstraints(max_length=12, pattern=SECTION_NAME)] | None = None
     quantity: Annotated[int, Field(ge=1, le=MOST_SEATS, strict=True)] | None = None
+    section: Annotated[str, StringConstraints(max_length=12, pattern=SECTION_NAME)] | None = None
+    """Where, if not anywhere."""
+    prefer: Literal["best", "cheapest"] | None = None
+    """Anywhere: the dearer sections first (which is what is done if nothing is said), or the cheaper ones."""
+    max_price: Annotated[int, Field(ge=0, le=100_000_000, strict=True)] | None = None
+    """Anywhere: what one seat may cost, in minor units."""
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        by_section = self.section is not None and self.quantity is not None
-        half = (self.section is None) != (self.quantity is None)
-        if half or by_section == (self.seats is not None):
-            raise ValueError("give seats, or section and quantity")
+        anywhere = self.prefer is not None or self.max_price is not None
+        if (self.seats is None) == (self.quantity is None):
+            raise ValueError("give seats, or quantity")
+        if self.seats is not None and (anywhere or self.section is not None):
+            raise ValueError("section, prefer and maxPrice go with quantity")
+        if self.section is not None and anywhere:
+            raise ValueError("give section, or prefer and maxPrice")
         return self
+
+    def wish(self) -> Wish:
+        """What is wished for, if no seats are named."""
+        return Wish(self.quantity or 0, self.section, self.prefer == "cheapest", self.max_price)
+
+
+class ChangeRequest(Request):
+    """All seats that the hold is to have from now on: those it has and keeps, and those it gets."""
+
+    seats: SeatNames
 
 
 class HoldView(View):
-    """A hold that was made."""
+    """A hold as its buyer has it."""
 
     hold: HoldId
     seats: tuple[SeatId, ...]
@@ -64,17 +92,33 @@ class HoldView(View):
     amount: int
     """Minor units of ``currency``."""
     currency: str
+    extensions_left: int
+    """How often more time can still be asked for."""
+    extendable_from: datetime
+    """Asking earlier changes nothing."""
+    extendable_until: datetime
+    """The hold cannot last longer than this, however often it is asked for."""
 
     @classmethod
     def of(cls, hold: Hold, sale: SaleSheet) -> Self:
         """The view of a hold."""
+        more = MoreTime.of(sale)
         return cls(
             hold=hold.id,
             seats=tuple(hold.seats),
             until=hold.until,
             amount=amount_of(sale, hold.seats),
             currency=sale.currency,
+            extensions_left=MOST_EXTENSIONS - hold.extensions,
+            extendable_from=more.asked_from(hold),
+            extendable_until=more.ends(hold),
         )
+
+
+class HoldsView(View):
+    """What a buyer holds of one event."""
+
+    holds: tuple[HoldView, ...]
 
 
 class OrderRequest(Request):
@@ -135,10 +179,36 @@ class TicketView(View):
         )
 
 
-class TicketsView(View):
-    """A buyer's tickets."""
+class RefundView(View):
+    """Tickets that were given back, and whether the money was."""
 
-    tickets: tuple[TicketView, ...]
+    refund: str
+    order: OrderId
+    reason: str
+    state: str
+    tickets: tuple[str, ...]
+    seats: tuple[SeatId, ...]
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    requested_at: datetime
+    done_at: datetime | None
+
+    @classmethod
+    def of(cls, refund: RefundOfOrder) -> Self:
+        """The view of a refund."""
+        return cls(
+            refund=refund.refund,
+            order=refund.order,
+            reason=refund.reason,
+            state=refund.state,
+            tickets=refund.tickets,
+            seats=refund.seats,
+            amount=refund.amount,
+            currency=refund.currency,
+            requested_at=refund.requested_at,
+            done_at=refund.done_at,
+        )
 
 
 class OrderView(View):
@@ -155,9 +225,17 @@ class OrderView(View):
     pay_by: datetime
     intent: str | None = None
     tickets: tuple[TicketView, ...] = ()
+    refunds: tuple[RefundView, ...] = ()
 
     @classmethod
-    def of(cls, order: Order, *, intent: str | None, tickets: tuple[TicketView, ...]) -> Self:
+    def of(
+        cls,
+        order: Order,
+        *,
+        intent: str | None,
+        tickets: tuple[TicketView, ...],
+        refunds: tuple[RefundView, ...] = (),
+    ) -> Self:
         """The view of an order."""
         return cls(
             order=order.id,
@@ -171,13 +249,5 @@ class OrderView(View):
             pay_by=order.pay_by,
             intent=intent,
             tickets=tickets,
+            refunds=refunds,
         )
-
-
-class SeatMapView(View):
-    """States of all seats: one character a seat (0 free, 1 held, 2 sold) by section, row by row, seat by seat."""
-
-    event: EventId
-    sale_version: int
-    """Version of the sale sheet that tells the shape of the sections."""
-    sections: dict[str, str]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
+import msgspec
 from prometheus_client import Counter
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId, HoldId, OrderId, SeatId
@@ -20,12 +22,15 @@ from tiketi_runtime.outages import is_outage
 from tiketi_runtime.security import TokenSigner, TokenVerifier
 from tiketi_services.ticket.orders.domain import (
     AlreadyOrdered,
+    ExtensionsUsedUp,
     Hold,
+    HoldChanged,
     HoldExpired,
     HoldNotFound,
     IdempotencyMismatch,
     InvalidOutcome,
     LimitReached,
+    MoreTime,
     NotEnoughSeats,
     Order,
     OrderEnded,
@@ -34,17 +39,19 @@ from tiketi_services.ticket.orders.domain import (
     OrderUnfulfillable,
     Outcome,
     OutcomeMismatch,
+    RefundOfOrder,
     RequestInFlight,
     SeatLost,
     SeatTaken,
     Ticket,
+    Wish,
     check_limit,
     check_seats,
-    check_section,
     line_on_sale,
+    sale_paused,
 )
 from tiketi_services.ticket.orders.payment import Closing, PaymentDesk
-from tiketi_services.ticket.orders.repository import OrderBook, Placing, SeatPaint, Verdict
+from tiketi_services.ticket.orders.repository import Keeping, OrderBook, Placing, SeatPaint, Verdict
 from tiketi_services.ticket.orders.seat_maps import SeatMaps
 from tiketi_services.ticket.queue.admissions import Admissions
 from tiketi_services.ticket.queue.domain import SaleClosed
@@ -60,11 +67,24 @@ _RUSH: Final = timedelta(milliseconds=100)
 """How old a seat map may be for a buyer who has just lost a race; a crowd of them must not have it read each time."""
 _ALTERNATIVES: Final = 8
 """Free seats named to a buyer who came too late, at most."""
+_SETS: Final = 4
+"""Sets of free seats offered to such a buyer, at most, out of so many times as many: a crowd must not meet again."""
+_ROWS: Final = 8
+"""Rows of the wanted seats shown to such a buyer, at most."""
 
 HOLDS = Counter("tiketi_holds_total", "Wanted holds by outcome.", ["outcome"])
+KEPT = Counter("tiketi_holds_kept_total", "Holds that were to go on, by what was wanted.", ["wanted", "outcome"])
 ORDERS = Counter("tiketi_orders_total", "Orders by what happened to them.", ["what"])
 
 log = logging.getLogger(__name__)
+
+
+RefundsOf = Callable[[OrderId], Awaitable[Sequence[RefundOfOrder]]]
+
+
+async def no_refunds(order: OrderId) -> Sequence[RefundOfOrder]:
+    """Nothing was ever given back."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,8 @@ class BoxOffice:
     signer: TokenSigner
     outcomes: TokenVerifier
     payment: PaymentDesk
+    refunds: RefundsOf = no_refunds
+    """What was given back of an order."""
 
 
 # --- Holds
@@ -93,19 +115,17 @@ async def hold_seats(
     return await _hold(office, sale, line, buyer, sorted(seats))
 
 
-async def hold_best(
-    office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str, section: str, quantity: int
-) -> Hold:
-    """Hold the best free seats of a section. Raises NotEnoughSeats, and what ``hold_seats`` raises."""
+async def hold_best(office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str, wish: Wish) -> Hold:
+    """Hold the best free seats there are for a wish. Raises NotEnoughSeats, and what ``hold_seats`` raises."""
     sale, line = await _enter(office, event, buyer, pass_token)
-    check_section(sale, line, section)
-    check_limit(sale, quantity)
+    sections = wish.sections(sale, line)
+    check_limit(sale, wish.quantity)
     for lost in range(_TRIES):
         house = (await office.maps.current(sale, _RUSH if lost else None)).house
-        seats = house.best(section, quantity, among=4**lost)
+        seats = house.best_of(sections, wish.quantity, among=4**lost)
         if not seats:
-            left = house.free(section)
-            raise NotEnoughSeats(f"Section {section} has {left} free seats now.", left=left)
+            left = max(map(house.free, sections))
+            raise NotEnoughSeats(f"No section of {', '.join(sections)} has more than {left} free seats now.", left=left)
         house.take(seats)
         try:
             return await _hold(office, sale, line, buyer, sorted(seats))
@@ -114,17 +134,109 @@ async def hold_best(
         except TiketiError:
             house.give_back(seats)
             raise
-    raise SeatTaken("Others were faster each time. Try again.", taken=[], free=[])
+    raise await _seat_taken(office, sale, sections, seats, (), "Others were faster each time. Try again.")
+
+
+async def extend_hold(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId) -> Hold:
+    """Give a buyer who asks for it more time. Needs no session: the seats were promised, and may be ordered anyway.
+
+    Raises ExtensionsUsedUp, HoldExpired, HoldChanged, AlreadyOrdered, HoldNotFound. While there is time enough nothing
+    changes, and the answer is the hold as it is.
+    """
+    sale = await office.sales.sheet(event)
+    keeping = await _decided(lambda: office.book.extend(event, buyer, hold, MoreTime.of(sale)))
+    kept = _kept("time", keeping)
+    if keeping.outcome == "extended":
+        await office.paint.show(event, kept.taken_seats(buyer))
+    return kept
+
+
+async def change_seats(
+    office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str, hold: HoldId, seats: Sequence[SeatId]
+) -> Hold:
+    """Exactly these seats instead of those of a hold; if one of them is lost, the hold stays as it is.
+
+    The hold has a new name then and ends when it would have ended. Raises what ``hold_seats`` and ``extend_hold``
+    raise.
+    """
+    sale, line = await _enter(office, event, buyer, pass_token)
+    wanted, new = sorted(seats), HoldId(str(uuid4()))
+    check_limit(sale, len(wanted))
+    for _ in range(_TRIES):
+        check_seats(sale, line, wanted)
+        keeping = await _decided(lambda: office.book.change(sale, line, buyer, hold, new, wanted))  # noqa: B023
+        if keeping.outcome != "stale-sheet":
+            break
+        sale = await _newest(office, event)
+        line = line_on_sale(sale, line.name)
+    else:
+        raise Unavailable("The seats could not be decided just now.", retryAfter=1)
+    if keeping.outcome in ("taken", "limit-reached", "closed", "stopped"):
+        KEPT.labels("seats", keeping.outcome).inc()
+        verdict = Verdict(keeping.outcome, None, keeping.taken, keeping.live)
+        return await _refuse(office, sale, line, wanted, verdict)
+    kept = _kept("seats", keeping)
+    if kept.id == new:
+        office.maps.mark(sale, wanted)
+        await office.paint.show(event, kept.taken_seats(buyer))
+        await office.paint.unlock(event, [(seat, hold) for seat in keeping.dropped])
+    return kept
+
+
+async def holds_of(office: BoxOffice, event: EventId, buyer: BuyerId) -> list[Hold]:
+    """What a buyer holds now: for a page that was loaded anew."""
+    await office.sales.sheet(event)
+    return await office.book.holds_of(event, buyer)
+
+
+async def _decided(decide: Callable[[], Awaitable[Keeping]]) -> Keeping:
+    for _ in range(_TRIES):
+        try:
+            return await decide()
+        except SeatLost:
+            continue
+    raise Unavailable("The hold could not be decided just now.", retryAfter=1)
+
+
+def _kept(wanted: str, keeping: Keeping) -> Hold:
+    """The hold that goes on. Raises ExtensionsUsedUp, HoldExpired, HoldChanged, AlreadyOrdered, HoldNotFound."""
+    outcome, kept = keeping.outcome, keeping.hold
+    KEPT.labels(wanted, outcome).inc()
+    if kept is None:
+        raise HoldNotFound("There is no such hold.")
+    if outcome == "replaced":
+        raise _changed(kept.id)
+    if outcome == "ordered":
+        raise AlreadyOrdered("The hold has become an order, which has its own time.")
+    if outcome == "expired":
+        raise HoldExpired("The hold has run out. Hold seats again; your session goes on.")
+    if outcome == "used-up":
+        until = kept.until.isoformat()
+        raise ExtensionsUsedUp(
+            f"The hold lasts until {until} and no longer, for nobody else can buy its seats meanwhile."
+            " An order has a time of its own.",
+            until=until,
+        )
+    return kept
+
+
+def _changed(successor: HoldId) -> HoldChanged:
+    return HoldChanged(f"The hold has other seats now and is called {successor}.", hold=successor)
 
 
 async def release_hold(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId) -> None:
-    """Give a hold back; the buyer's session goes on. Raises HoldNotFound, AlreadyOrdered. Again is no error."""
+    """Give a hold back; the buyer's session goes on. Again is no error.
+
+    Raises HoldNotFound, AlreadyOrdered, HoldChanged (its seats were changed: nothing is given back by the old name).
+    """
     await office.sales.sheet(event)
     release = await office.book.release(event, buyer, hold)
     if release is None:
         raise HoldNotFound("There is no such hold.")
     if release.order is not None:
         raise AlreadyOrdered("The hold has become an order; cancel that.", order=release.order)
+    if not release.freed and (successor := await office.book.successor(buyer, hold)) is not None:
+        raise _changed(successor)
     await office.paint.unlock(event, [(seat, hold) for seat in release.freed])
 
 
@@ -144,7 +256,7 @@ async def _hold(office: BoxOffice, sale: SaleSheet, line: LineSheet, buyer: Buye
     hold = HoldId(str(uuid4()))
     if taken := await office.paint.lock(sale.event, hold, buyer, sale.hold_duration, seats):
         HOLDS.labels("turned-away").inc()
-        raise await _seat_taken(office, sale, taken)
+        raise await _seat_taken(office, sale, line.sections, seats, taken)
     verdict: Verdict | None = None
     try:
         verdict = await _verdict(office, sale, line, buyer, hold, seats)
@@ -154,8 +266,8 @@ async def _hold(office: BoxOffice, sale: SaleSheet, line: LineSheet, buyer: Buye
     HOLDS.labels(verdict.outcome).inc()
     if verdict.outcome == "held" and verdict.until is not None:
         office.maps.mark(sale, seats)
-        return Hold(hold, seats, verdict.until)
-    return await _refuse(office, sale, line, verdict)
+        return Hold(hold, seats, verdict.until, since=verdict.until - sale.hold_duration)
+    return await _refuse(office, sale, line, seats, verdict)
 
 
 async def _verdict(
@@ -180,37 +292,62 @@ async def _newest(office: BoxOffice, event: EventId) -> SaleSheet:
     return await office.sales.sheet(event)
 
 
-async def _refuse(office: BoxOffice, sale: SaleSheet, line: LineSheet, verdict: Verdict) -> NoReturn:
+async def _refuse(
+    office: BoxOffice, sale: SaleSheet, line: LineSheet, wanted: Sequence[SeatId], verdict: Verdict
+) -> NoReturn:
     if verdict.outcome == "taken":
         await office.paint.show(sale.event, await office.book.taken(sale.event, verdict.taken))
-        raise await _seat_taken(office, sale, verdict.taken)
+        raise await _seat_taken(office, sale, line.sections, wanted, verdict.taken)
     if verdict.outcome == "limit-reached":
         limit, live = sale.max_tickets_per_buyer, verdict.live
         raise LimitReached(f"One buyer may have {limit} tickets; you have {live}.", limit=limit, held=live)
+    if verdict.outcome == "stopped":
+        raise sale_paused()
     opens, closes = line.opens_at.isoformat(), line.closes_at.isoformat()
     raise SaleClosed(f"The line {line.name} is open from {opens} to {closes}.", opensAt=opens, closesAt=closes)
 
 
-async def _seat_taken(office: BoxOffice, sale: SaleSheet, taken: Sequence[SeatId]) -> SeatTaken:
-    """The refusal, with a few seats of the same sections that were free a moment ago."""
-    house = (await office.maps.current(sale)).house
+async def _seat_taken(
+    office: BoxOffice,
+    sale: SaleSheet,
+    sections: Sequence[str],
+    wanted: Sequence[SeatId],
+    taken: Sequence[SeatId],
+    detail: str = "",
+) -> SeatTaken:
+    """The refusal, with what the wanted rows look like and what was free a moment ago in ``sections``, theirs first."""
+    house = (await office.maps.at_hand(sale)).house
     house.take(taken)
-    free: list[SeatId] = []
-    for section in sorted({section_name(seat) for seat in taken}):
-        free += house.best(section, min(_ALTERNATIVES, house.free(section)), among=_ALTERNATIVES)
-    return SeatTaken(f"Taken: {', '.join(taken)}.", taken=list(taken), free=free[:_ALTERNATIVES])
+    here = sorted({section_name(seat) for seat in wanted})
+    free = [seat for section in here for seat in house.best(section, _few(house.free(section)), among=_ALTERNATIVES)]
+    offers = house.offers([*here, *(name for name in sections if name not in here)], len(wanted), _SETS * _SETS)
+    return SeatTaken(
+        detail or f"Taken: {', '.join(taken)}.",
+        taken=list(taken),
+        free=free[:_ALTERNATIVES],
+        alternatives=random.sample(offers, min(_SETS, len(offers))),
+        rows=[msgspec.to_builtins(row) for row in house.rows_of(taken or wanted, _ROWS)],
+    )
+
+
+def _few(free: int) -> int:
+    return min(_ALTERNATIVES, free)
 
 
 # --- Orders
 
 
-async def place_order(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId, key: str) -> Order:
+async def place_order(
+    office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId, key: str, owner: str | None = None
+) -> Order:
     """Turn a hold into an order; the same order for the same key and hold, however often it is asked.
 
-    Raises HoldExpired, AlreadyOrdered, IdempotencyMismatch, RequestInFlight. A sale that was paused or closed
-    meanwhile is no reason to refuse: the seats were promised.
+    ``owner`` is the name on its tickets; that of the first request stays.
+
+    Raises HoldExpired, HoldChanged, AlreadyOrdered, IdempotencyMismatch, RequestInFlight. A sale that was paused or
+    closed meanwhile is no reason to refuse: the seats were promised.
     """
-    placing = await _placing(office, event, buyer, hold, key)
+    placing = await _placing(office, event, buyer, hold, key, owner)
     order = placing.order
     if placing.outcome == "placed" and order is not None:
         if placing.is_new:
@@ -224,14 +361,18 @@ async def place_order(office: BoxOffice, event: EventId, buyer: BuyerId, hold: H
         raise IdempotencyMismatch("This Idempotency-Key was used for another hold. Use a new one.")
     if placing.outcome == "in-flight":
         raise RequestInFlight("The same request is being answered. Send it again for its answer.", retryAfter=1)
+    if (successor := await office.book.successor(buyer, hold)) is not None:
+        raise _changed(successor)
     raise HoldExpired("The hold is no longer yours. Hold seats again; your session goes on.")
 
 
-async def _placing(office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId, key: str) -> Placing:
+async def _placing(
+    office: BoxOffice, event: EventId, buyer: BuyerId, hold: HoldId, key: str, owner: str | None
+) -> Placing:
     sale = await office.sales.sheet(event)
     for _ in range(_TRIES):
         try:
-            placing = await office.book.place(sale, buyer, hold, OrderId(str(uuid4())), key)
+            placing = await office.book.place(sale, buyer, hold, OrderId(str(uuid4())), key, owner)
         except SeatLost:
             continue
         if placing.outcome != "stale-sheet":
@@ -349,12 +490,14 @@ async def repaint(office: BoxOffice, event: EventId, *, patience: timedelta = ti
     is being rebuilt must not open with wrong counts.
     """
     paint = office.paint.insistent()
-    before = await paint.holds(event)
+    before, sold = await paint.painted(event)
     await asyncio.sleep(patience.total_seconds())
     taken = await office.book.taken(event)
     held = {(seat.seat, seat.hold) for seat in taken}
     ghosts = [pair for pair in before if pair not in held]
     await paint.unlock(event, ghosts)
+    given_back = set(sold).difference(seat.seat for seat in taken if seat.is_sold)
+    await paint.unsell(event, [(seat, "") for seat in given_back])
     await paint.show(event, taken)
     await paint.recount(event)
     log.info("seats painted anew", extra={"event": event, "ghosts": len(ghosts), "seats": len(taken)})

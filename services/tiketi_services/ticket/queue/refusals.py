@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from tiketi_runtime.errors import InvalidRequest, InvalidToken, TiketiError, TooLarge, Unauthenticated, Unavailable
 from tiketi_runtime.problems import MalformedJson
-from tiketi_services.ticket.queue.codes import CodeNeeded, TooManyCodes, WrongCode
 from tiketi_services.ticket.queue.domain import (
     AlreadyAdmitted,
     EmailNotVerified,
@@ -21,7 +20,8 @@ from tiketi_services.ticket.queue.domain import (
     StaleReceipt,
     UnknownLine,
 )
-from tiketi_services.ticket.queue.gate import WorkNeeded
+from tiketi_services.ticket.queue.gates.codes import CodeNeeded, TooManyCodes, WrongCode
+from tiketi_services.ticket.queue.gates.gate import WorkNeeded
 from tiketi_services.ticket.sales.domain import UnknownEvent
 
 Kinds = tuple[type[TiketiError], ...]

@@ -21,7 +21,10 @@ from tiketi_runtime.security import Identity
 from tiketi_runtime.web import bearer_identity, client_address
 from tiketi_services.ticket.queue import usecases
 from tiketi_services.ticket.queue.domain import Applicant, JoinRequest, Place, Standing, WorkProof, find_line
-from tiketi_services.ticket.queue.positions import group_of
+from tiketi_services.ticket.queue.gates.work import network_of
+from tiketi_services.ticket.queue.open_door import utc_now
+from tiketi_services.ticket.queue.places.positions import group_of
+from tiketi_services.ticket.queue.places.states import StateMessage, States
 from tiketi_services.ticket.queue.refusals import OF_CLAIM, OF_HEARTBEAT, OF_JOIN, OF_LEAVE, Kinds, documented
 from tiketi_services.ticket.queue.schemas import (
     AdmittedView,
@@ -32,9 +35,7 @@ from tiketi_services.ticket.queue.schemas import (
     WaitingView,
     schema_of,
 )
-from tiketi_services.ticket.queue.states import States
 from tiketi_services.ticket.queue.usecases import Queue
-from tiketi_services.ticket.queue.work import network_of
 from tiketi_services.ticket.sales.conditional import cacheable
 from tiketi_services.ticket.sales.sales import Sales
 
@@ -111,7 +112,7 @@ async def join(request: Request) -> Response:
 async def _state_after(states: States, sale: SaleSheet, line: LineSheet, place: Place) -> bytes:
     """What the buyer who has just joined is told: a state that shows the place. Nobody reads a line he is led past."""
     if place.is_past_line:
-        return states.unread(sale, line, place.now)
+        return states.unread(sale, line, place.now).body
     reading = await states.reading(sale, line, since=place.now)
     return reading.body(None if place.place is None else group_of(place.place))
 
@@ -120,8 +121,19 @@ async def _state_after(states: States, sale: SaleSheet, line: LineSheet, place: 
 async def state(request: Request) -> Response:
     """The line as everybody sees it; for clients without a live connection. Ask once a second at most."""
     sale, line = await _sale_and_line(request)
-    message = await _states(request).current(sale, find_line(sale, line), _group(request))
+    message = await _told(request, sale, find_line(sale, line), _group(request))
     return cacheable(request, message.body, message.tag)
+
+
+async def _told(request: Request, sale: SaleSheet, line: LineSheet, group: int | None) -> StateMessage:
+    """The line; or what can be told without it, while buyers come in past it."""
+    states, door = _states(request), _queue(request).door
+    try:
+        return await states.current(sale, line, group)
+    except Exception as error:
+        if not door.leads_past(sale.event, error):
+            raise
+    return states.unread(sale, line, utc_now())
 
 
 @router.post(

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from tiketi_runtime.contracts.sale_sheet import Admission, Phase
 from tiketi_services.ticket.queue.domain import Standing
-from tiketi_services.ticket.queue.work import LONGEST_NONCE
+from tiketi_services.ticket.queue.gates.work import LONGEST_NONCE
 
 # --- Bodies of requests. Read by msgspec: a crowd sends them in the same second.
 

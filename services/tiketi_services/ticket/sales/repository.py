@@ -108,6 +108,10 @@ class SheetArchive:
         sheets = (_read_sheet(row["event"], row["content"]) for row in rows)
         return {sheet.event: sheet for sheet in sheets if sheet is not None}
 
+    async def stopped(self) -> frozenset[EventId]:
+        """Events whose sale was stopped, because its books do not agree."""
+        return frozenset(EventId(row["event"]) for row in await self._pool.fetch(self._sql["stopped"]))
+
     async def adopt(self, sheet: SaleSheet) -> bool:
         """Keep the sheet, its event and its lines, in one transaction; False if the event was deleted since."""
         content = sheet.model_dump(mode="json", by_alias=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -9,7 +10,7 @@ from types import MappingProxyType
 
 from tiketi_runtime.background import every
 from tiketi_runtime.contracts.identity import EventId
-from tiketi_runtime.contracts.sale_sheet import SaleSheet
+from tiketi_runtime.contracts.sale_sheet import Admission, SaleSheet
 from tiketi_services.ticket.sales.domain import Registry, UnknownEvent, changed, missing, unconfirmed, vanished
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 
@@ -30,6 +31,8 @@ class Sales:
 
     A sale goes out of service only when the operator says that its object was deleted. Whatever else is missing in
     Redis was lost there, and is put back.
+
+    A sale that was stopped because its books do not agree (``sale_stops``) is served as one that is paused.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class Sales:
         self._archive = archive
         self._only = only
         self._sheets: dict[EventId, SaleSheet] = {}
+        self._stopped: frozenset[EventId] = frozenset()
+        self._paused: dict[EventId, SaleSheet] = {}
         self._refused: dict[EventId, int] = {}
         self._registry = Registry({}, {})
         self._prepare = prepare
@@ -47,13 +52,15 @@ class Sales:
     async def sheet(self, event: EventId) -> SaleSheet:
         """The sheet in force. Raises UnknownEvent."""
         try:
-            return self._sheets[event]
+            return self._in_force(self._sheets[event])
         except KeyError:
             raise UnknownEvent(f"There is no event {event}.") from None
 
     def all(self) -> Mapping[EventId, SaleSheet]:
         """Every sheet in force, by event."""
-        return MappingProxyType(self._sheets)
+        if not self._stopped:
+            return MappingProxyType(self._sheets)
+        return {event: self._in_force(sheet) for event, sheet in self._sheets.items()}
 
     def sold(self, event: EventId) -> int:
         """Places sold, as Redis showed them a moment ago. To show, never to decide."""
@@ -68,10 +75,21 @@ class Sales:
     async def restore(self) -> None:
         """Begin with what PostgreSQL holds. Raises OSError or PostgresError when it is away."""
         self._sheets = await self._archive.restore(self._only)
+        await self.refresh_stops()
 
     async def run(self, interval: timedelta) -> None:
-        """Refresh until cancelled; a store that is away is waited for."""
-        await every(interval, "sale sheets", self.refresh)
+        """Refresh until cancelled; a store that is away is waited for, and keeps nobody from asking the other."""
+        await asyncio.gather(
+            every(interval, "sale sheets", self.refresh), every(interval, "stopped sales", self.refresh_stops)
+        )
+
+    async def refresh_stops(self) -> None:
+        """Learn which sales are stopped. To spare work and admit nobody: PostgreSQL judges every hold by itself."""
+        stopped = await self._archive.stopped()
+        for event in stopped ^ self._stopped:
+            log.warning("sale stopped" if event in stopped else "sale goes on", extra={"event": event})
+        self._stopped = stopped
+        self._paused = {event: sheet for event, sheet in self._paused.items() if event in stopped}
 
     async def refresh(self) -> None:
         """Adopt every new sheet, forget deleted events, put back what Redis lost."""
@@ -86,6 +104,15 @@ class Sales:
             await self._register(lost)
         for event in unconfirmed(registry, self._versions()):
             await self._source.confirm(event, self._sheets[event].version)
+
+    def _in_force(self, sheet: SaleSheet) -> SaleSheet:
+        """The sheet as it is served: always the same object, for what is compiled from it."""
+        if sheet.event not in self._stopped:
+            return sheet
+        paused = self._paused.get(sheet.event)
+        if paused is None or paused.version != sheet.version:
+            paused = self._paused[sheet.event] = sheet.model_copy(update={"admission": Admission.PAUSED})
+        return paused
 
     def _versions(self) -> dict[EventId, int]:
         return {event: sheet.version for event, sheet in self._sheets.items()}

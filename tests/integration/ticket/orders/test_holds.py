@@ -37,6 +37,7 @@ from tiketi_services.ticket.orders.domain import (
     SeatTaken,
     SectionNotOnSale,
     UnknownSeat,
+    Wish,
 )
 from tiketi_services.ticket.queue.domain import SaleClosed
 
@@ -233,21 +234,21 @@ async def test_a_line_that_is_not_open_by_the_databases_clock_sells_nothing(stag
 
 
 async def test_the_best_seats_are_neighbours_in_the_lowest_row_that_has_them(stage: Stage) -> None:
-    first = await usecases.hold_best(stage.office, EVENT, ANNA, PUBLIC, "B", 3)
-    second = await usecases.hold_best(stage.office, EVENT, BORIS, PUBLIC, "B", 2)
-    third = await usecases.hold_best(stage.office, EVENT, CHLOE, PUBLIC, "B", 3)
+    first = await usecases.hold_best(stage.office, EVENT, ANNA, PUBLIC, Wish(3, "B"))
+    second = await usecases.hold_best(stage.office, EVENT, BORIS, PUBLIC, Wish(2, "B"))
+    third = await usecases.hold_best(stage.office, EVENT, CHLOE, PUBLIC, Wish(3, "B"))
     assert list(first.seats) == ["B-01-01", "B-01-02", "B-01-03"]
     assert list(second.seats) == ["B-02-01", "B-02-02"]
     assert list(third.seats) == ["B-01-04", "B-02-03", "B-02-04"]
     with pytest.raises(NotEnoughSeats):
-        await usecases.hold_best(stage.office, EVENT, ANNA, PUBLIC, "B", 1)
+        await usecases.hold_best(stage.office, EVENT, ANNA, PUBLIC, Wish(1, "B"))
 
 
 async def test_a_crowd_that_wants_the_best_seats_gets_all_of_them_once(stage: Stage) -> None:
     async def insist(buyer: BuyerId) -> Hold | None:
         for _ in range(10):
             try:
-                return await usecases.hold_best(stage.office, EVENT, buyer, PUBLIC, "ST", 2)
+                return await usecases.hold_best(stage.office, EVENT, buyer, PUBLIC, Wish(2, "ST"))
             except (NotEnoughSeats, SeatTaken):
                 await asyncio.sleep(0.06)  # past the age of a seat map: seats under way are free or held by then
         return None
@@ -266,7 +267,7 @@ async def test_two_processes_that_know_nothing_of_each_other_share_the_best_seat
     )  # fmt: skip
     results = await all_at_once(
         *(
-            usecases.hold_best((stage, other)[number % 2].office, EVENT, buyer, PUBLIC, "A", 2)
+            usecases.hold_best((stage, other)[number % 2].office, EVENT, buyer, PUBLIC, Wish(2, "A"))
             for number, buyer in enumerate(crowd(25))
         )
     )

@@ -49,6 +49,11 @@ async def broken_by(stage: Stage, statement: str) -> list[str]:
             "INSERT INTO holds SELECT gen_random_uuid(), event, buyer, line, fence + 9, seats, now(), until FROM holds",
             "I4 a seat is never given away",
         ),
+        (
+            "UPDATE seats SET state = 'HELD', order_id = NULL, until = now() + interval '1 h', fence = fence + 1",
+            "I4 a held seat is as its hold says",
+        ),
+        ("UPDATE holds SET until = until + interval '21 min'", "I4 no hold lasts longer"),
         ("UPDATE orders SET placed_at = now() + interval '1 h'", "I5 an order was placed"),
         ("DELETE FROM outbox", "I10 each order is told once"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,12 +43,17 @@ class Shop:
     pool: Pool
     broker: Broker
     payment: TokenSigner
+    refused: list[tuple[str, str, int, str]]
+    """Method, path, status and code of every refusal there was."""
 
     async def send(self, method: str, path: str, buyer: str, body: Any = None, **headers: str) -> Answer:
         headers["authorization"] = f"Bearer {self.service.token(buyer)}"
         async with self.service.http.request(method, self.service.url + path, json=body, headers=headers) as answer:
             text = await answer.text()
-            return Answer(answer.status, json.loads(text) if text else None, answer.headers)
+            told: Any = json.loads(text) if text else None
+            if answer.status >= 400:
+                self.refused.append((method, path, answer.status, told["code"]))
+            return Answer(answer.status, told, answer.headers)
 
     async def admit(self, buyer: str) -> dict[str, str]:
         """The header that lets a buyer hold."""
@@ -140,7 +146,7 @@ async def shop(
         ):
             service = Service(base, http, client, auth)
             await service.until_served("show")
-            yield Shop(service, pool, broker, payment)
+            yield Shop(service, pool, broker, payment, [])
             assert await violations(pool) == []
 
 
@@ -231,6 +237,31 @@ async def test_a_map_that_has_not_changed_is_not_sent_again(shop: Shop) -> None:
     assert again.status == 304
 
 
+async def test_a_hold_is_extended_changed_and_found_again_after_a_reload(shop: Shop, buyer: str) -> None:
+    right = await shop.admit(buyer)
+    held = await shop.send("POST", f"{SHOW}/holds", buyer, {"quantity": 2}, **right)
+    assert held.status == 201
+    assert held.body["extensionsLeft"] == 3
+    assert held.body["extendableFrom"] < held.body["until"] < held.body["extendableUntil"]
+    path = f"{SHOW}/holds/{held.body['hold']}"
+    early = await shop.send("POST", f"{path}/extend", buyer)
+    assert (early.status, early.body) == (200, held.body)
+    await shop.pool.execute("UPDATE holds SET until = until - interval '9 min' WHERE id = $1", held.body["hold"])
+    await shop.pool.execute("UPDATE seats SET until = until - interval '9 min' WHERE hold = $1", held.body["hold"])
+    extended = await shop.send("POST", f"{path}/extend", buyer)
+    assert (extended.status, extended.body["extensionsLeft"]) == (200, 2)
+
+    wish = {"seats": [held.body["seats"][0]]}
+    changed = await shop.send("PUT", f"{path}/seats", buyer, wish, **right)
+    assert (changed.status, changed.body["seats"]) == (200, wish["seats"])
+    assert changed.body["hold"] != held.body["hold"]
+    mine = await shop.send("GET", f"{SHOW}/holds", buyer)
+    assert (mine.status, mine.body) == (200, {"holds": [changed.body]})
+    assert (await shop.send("GET", f"{SHOW}/holds", BORIS)).body == {"holds": []}
+    late = await shop.send("POST", f"{SHOW}/orders", buyer, {"hold": held.body["hold"]}, **{"idempotency-key": "k"})
+    assert (late.status, late.body["code"], late.body["hold"]) == (409, "hold-changed", changed.body["hold"])
+
+
 # --- Refusals
 
 
@@ -253,6 +284,17 @@ async def test_without_a_pass_nobody_holds(shop: Shop, buyer: str) -> None:
         ({"section": "A", "quantity": 5}, 409, "limit-reached"),
         ({"seats": [f"A-{number:04d}" for number in range(1, 102)]}, 422, "invalid-request"),
         ({"seats": ["A-0001", "A-0001"]}, 422, "invalid-request"),
+        ({"seats": ["A-0001", "B-0001"]}, 422, "unknown-seat"),
+        ({"seats": ["A--001"]}, 422, "invalid-request"),
+        ({"seats": ["A-00000001"]}, 422, "unknown-seat"),
+        ({"seats": ["A-" + "9" * 400]}, 422, "invalid-request"),
+        ({"seats": ["A-0000"]}, 422, "unknown-seat"),
+        ({"seats": ["\u0410-0001"]}, 422, "invalid-request"),
+        ({"seats": [-1]}, 422, "invalid-request"),
+        ({"quantity": -1}, 422, "invalid-request"),
+        ({"quantity": 1, "maxPrice": -1}, 422, "invalid-request"),
+        ({"quantity": 1, "maxPrice": 1}, 409, "not-enough-seats"),
+        ({"quantity": 1, "section": "A", "prefer": "best"}, 422, "invalid-request"),
         ({"seats": "A-0001"}, 422, "invalid-request"),
         ({"section": "A", "quantity": 10**30}, 422, "invalid-request"),
         ({}, 422, "invalid-request"),
@@ -286,6 +328,7 @@ async def test_other_peoples_holds_orders_and_outcomes_do_not_exist(shop: Shop, 
         await shop.send("POST", f"{path}/outcome", BORIS, {"outcome": shop.outcome(order, buyer)}),
         await shop.send("GET", f"/orders/{uuid4()}", BORIS),
         await shop.send("DELETE", f"{SHOW}/holds/{uuid4()}", BORIS),
+        await shop.send("POST", f"{SHOW}/holds/{uuid4()}/extend", BORIS),
     ]
     assert {answer.status for answer in answers} == {404}
     assert await shop.state_of(order, buyer) == "OPEN"
@@ -312,3 +355,77 @@ async def test_a_forged_outcome_issues_nothing(shop: Shop, buyer: str) -> None:
     refused = await shop.send("POST", f"/orders/{order['order']}/outcome", buyer, foreign)
     assert (refused.status, refused.body["code"]) == (422, "outcome-mismatch")
     assert await shop.state_of(order, buyer) == "OPEN"
+
+
+async def test_holds_of_others_cannot_be_seen_used_or_told_from_none(shop: Shop, buyer: str) -> None:
+    held = await shop.hold(buyer)
+    right = await shop.admit(ANNA)
+    wish = {"seats": ["A-0001"]}
+    answers = []
+    for hold in (held.body["hold"], str(uuid4())):
+        path = f"{SHOW}/holds/{hold}"
+        answers += [
+            await shop.send("DELETE", path, ANNA),
+            await shop.send("POST", f"{path}/extend", ANNA),
+            await shop.send("PUT", f"{path}/seats", ANNA, wish, **right),
+        ]
+    told = {(answer.status, answer.body["code"], answer.body["detail"]) for answer in answers}
+    assert told == {(404, "hold-not-found", "There is no such hold.")}
+    taken = await shop.send("POST", f"{SHOW}/orders", ANNA, {"hold": held.body["hold"]}, **{"idempotency-key": "x"})
+    assert (taken.status, taken.body["code"]) == (409, "hold-expired")
+    assert (await shop.send("GET", f"{SHOW}/holds", buyer)).body["holds"][0]["seats"] == held.body["seats"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        ({"seats": ["A-0101"]}, "unknown-seat"),
+        ({"seats": []}, "invalid-request"),
+        ({"seats": ["A-0001", "A-0001"]}, "invalid-request"),
+        ({"seats": ["A-0001"], "until": "2030-01-01T00:00:00Z"}, "invalid-request"),
+        ({"seats": None}, "invalid-request"),
+        ({}, "invalid-request"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_seats_cannot_be_changed_for_what_is_none(shop: Shop, buyer: str, wish: Any, code: str) -> None:
+    right = await shop.admit(buyer)
+    held = await shop.send("POST", f"{SHOW}/holds", buyer, {"quantity": 1}, **right)
+    path = f"{SHOW}/holds/{held.body['hold']}"
+    refused = await shop.send("PUT", f"{path}/seats", buyer, wish, **right)
+    assert (refused.status, refused.body["code"]) == (422, code)
+    bare = await shop.send("PUT", f"{path}/seats", buyer, {"seats": ["A-0001"]})
+    assert (bare.status, bare.body["code"]) == (403, "not-admitted")
+    for name in ("x", "0", "-1", "%00"):
+        refused = await shop.send("POST", f"{SHOW}/holds/{name}/extend", buyer)
+        assert refused.status == 422
+    assert (await shop.send("DELETE", path, buyer)).status == 204
+
+
+async def test_every_refusal_there_was_is_in_the_document(shop: Shop) -> None:
+    paths = (await shop.service.get("/openapi.json")).body["paths"]
+    for method, path, status, code in shop.refused:
+        if (method, path.rpartition("/")[2]) == ("GET", "seats"):
+            continue  # the map has a document of its own
+        route = re.sub("^/events/[^/]+/[^/]+", "/events/{namespace}/{name}", path)
+        route = re.sub("(holds|orders)/[^/]+", lambda found: f"{found[1]}/{{{found[1][:-1]}}}", route)
+        response = paths[route][method.lower()]["responses"][str(status)]
+        codes = response["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"]
+        assert code in codes, (method, route)
+    assert len(shop.refused) > 30
+
+
+# --- Last, because the line takes a while to come back
+
+
+async def test_a_loss_of_redis_between_hold_and_order_is_not_felt_by_who_holds(shop: Shop, buyer: str) -> None:
+    held = await shop.hold(buyer)
+    await shop.service.redis.flushdb()
+    placed = await shop.send(
+        "POST", f"{SHOW}/orders", buyer, {"hold": held.body["hold"]}, **{"idempotency-key": "after the loss"}
+    )
+    assert (placed.status, placed.body["seats"]) == (201, held.body["seats"])
+    mine = await shop.send(
+        "POST", f"/orders/{placed.body['order']}/outcome", buyer, {"outcome": shop.outcome(placed.body, buyer)}
+    )
+    assert (mine.status, mine.body["state"]) == (200, "PAID")

@@ -39,7 +39,7 @@ async def test_a_paid_order_becomes_tickets_once_whoever_brings_the_news_and_how
     )
     assert {result.state for result in results} == {OrderState.PAID}
     assert await stage.states() == {FRONT: "SOLD", NEXT: "SOLD"}
-    tickets = await stage.office.book.tickets_of_buyer(ANNA, 10)
+    tickets = await stage.office.book.tickets_of_order(order.id)
     assert sorted(ticket.seat for ticket in tickets) == [FRONT, NEXT]
     [message] = await messages_of(stage, "tickets.issued")
     assert isinstance(message, TicketsIssued)

@@ -37,11 +37,11 @@ from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_services.ticket.queue.domain import Claim, Recovering, Standing
-from tiketi_services.ticket.queue.limits import Limits
-from tiketi_services.ticket.queue.marks import Marks
-from tiketi_services.ticket.queue.rebuild import Rebuild
 from tiketi_services.ticket.queue.recording import ClaimRecorder
-from tiketi_services.ticket.queue.recovery import Recoveries
+from tiketi_services.ticket.queue.recovery.limits import Limits
+from tiketi_services.ticket.queue.recovery.marks import Marks
+from tiketi_services.ticket.queue.recovery.rebuild import Rebuild
+from tiketi_services.ticket.queue.recovery.recoveries import Recoveries
 from tiketi_services.ticket.queue.repository import ClaimArchive, Lines, Spent, UnrecordedClaims
 from tiketi_services.ticket.queue.terms import LineTerms, terms_of
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource

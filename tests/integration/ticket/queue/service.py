@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
-from tiketi_services.ticket.queue.sockets import NAMESPACE
+from tiketi_services.ticket.queue.push.sockets import NAMESPACE
 from tiketi_services.ticket.settings import TicketSettings
 
 PATIENCE = 30

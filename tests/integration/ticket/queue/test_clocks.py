@@ -21,9 +21,9 @@ from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.queue.clocks import Clocks
 from tiketi_services.ticket.queue.notes import Notes
-from tiketi_services.ticket.queue.rebuild import SMALL_STEP
+from tiketi_services.ticket.queue.recovery.clocks import Clocks
+from tiketi_services.ticket.queue.recovery.rebuild import SMALL_STEP
 
 HOUR = 3_600_000
 JUMP = 40_000

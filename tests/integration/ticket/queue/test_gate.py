@@ -19,10 +19,10 @@ from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.redis_pipe import NotConnected
 from tiketi_runtime.security import Mac
-from tiketi_services.ticket.queue.crowding import WINDOW_SECONDS, Crowding
 from tiketi_services.ticket.queue.domain import Applicant, UnknownLine, WorkProof
-from tiketi_services.ticket.queue.gate import WorkGate, WorkNeeded
-from tiketi_services.ticket.queue.work import YOUTH_BITS, solves
+from tiketi_services.ticket.queue.gates.crowding import WINDOW_SECONDS, Crowding
+from tiketi_services.ticket.queue.gates.gate import WorkGate, WorkNeeded
+from tiketi_services.ticket.queue.gates.work import YOUTH_BITS, solves
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MAC = Mac("k", {"k": b"x" * 32})

@@ -22,14 +22,14 @@ from tiketi_runtime.contracts.identity import PUBLIC, EventId, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.queue.adaptive import Direction
-from tiketi_services.ticket.queue.answers import Answer, Answers, Kind
 from tiketi_services.ticket.queue.domain import Recovering
-from tiketi_services.ticket.queue.governor import Governor
-from tiketi_services.ticket.queue.rates import Rates
+from tiketi_services.ticket.queue.pace.adaptive import Direction
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.governor import Governor
+from tiketi_services.ticket.queue.pace.rates import Rates
+from tiketi_services.ticket.queue.pace.timing import TimedAnswers
 from tiketi_services.ticket.queue.repository import Lines
 from tiketi_services.ticket.queue.terms import terms_of
-from tiketi_services.ticket.queue.timing import TimedAnswers
 
 ADAPTIVE = {"p95Latency": timedelta(milliseconds=200), "errorRate": 5, "floorPerMinute": 60}
 _numbers = count(1)

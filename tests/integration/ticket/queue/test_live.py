@@ -13,7 +13,7 @@ from tests.integration.ticket.sales.a_sale import a_sale, delete, publish
 from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys, LineKeys
 from tiketi_runtime.contracts.sale_sheet import Admission
-from tiketi_services.ticket.queue.positions import group_of
+from tiketi_services.ticket.queue.places.positions import group_of
 
 _LONG_AGO = 1
 """ms since 1970; whoever was alive then is a ghost."""

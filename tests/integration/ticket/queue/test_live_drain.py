@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
-from tiketi_services.ticket.queue.sockets import NAMESPACE
+from tiketi_services.ticket.queue.push.sockets import NAMESPACE
 
 CLIENTS = 25
 

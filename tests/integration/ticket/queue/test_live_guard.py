@@ -20,9 +20,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
-from tiketi_services.ticket.queue import live
 from tiketi_services.ticket.queue.domain import Recovering
-from tiketi_services.ticket.queue.sockets import NAMESPACE
+from tiketi_services.ticket.queue.push import live
+from tiketi_services.ticket.queue.push.sockets import NAMESPACE
 
 CONNECT = f"40{NAMESPACE}," + json.dumps({"line": "public"})
 

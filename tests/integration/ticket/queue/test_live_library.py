@@ -19,9 +19,9 @@ from tests.integration.ticket.queue.service import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tiketi_services.ticket.queue import fanout
-from tiketi_services.ticket.queue.fanout import Audience, event_frame
-from tiketi_services.ticket.queue.sockets import NAMESPACE, PULSE, Sockets
+from tiketi_services.ticket.queue.push import fanout
+from tiketi_services.ticket.queue.push.fanout import Audience, event_frame
+from tiketi_services.ticket.queue.push.sockets import NAMESPACE, PULSE, Sockets
 
 CONNECT = f"40{NAMESPACE},"
 

@@ -20,8 +20,8 @@ from tiketi_local.crowd.live import position_in
 from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
-from tiketi_services.ticket.queue.positions import GROUP
-from tiketi_services.ticket.queue.sockets import NAMESPACE
+from tiketi_services.ticket.queue.places.positions import GROUP
+from tiketi_services.ticket.queue.push.sockets import NAMESPACE
 from tiketi_services.ticket.settings import TicketSettings
 
 TABS = 1_000

@@ -17,7 +17,7 @@ import pytest
 from tests.integration.ticket.queue.pods import MOVING, Pods, a_front_door
 from tests.integration.ticket.queue.service import PATIENCE
 
-from tiketi_services.ticket.queue import live
+from tiketi_services.ticket.queue.push import live
 
 PACKAGE = Path(__file__).parents[3] / "e2e" / "socket_io_client"
 EVENT = f"demo/{MOVING}"
@@ -64,7 +64,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def a_browser(package: Path, origin: str, *credentials: dict[str, Any]) -> AsyncIterator[Browser]:
+async def a_browser(
+    package: Path, origin: str, *credentials: dict[str, Any], event: str = EVENT, topics: tuple[str, ...] = ()
+) -> AsyncIterator[Browser]:
     if not (package / "node_modules").exists():
         install = await asyncio.create_subprocess_exec(
             *("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"),
@@ -73,7 +75,7 @@ async def a_browser(package: Path, origin: str, *credentials: dict[str, Any]) ->
         )
         assert await install.wait() == 0
     process = await asyncio.create_subprocess_exec(
-        *("node", str(package / "client.js"), origin, f"/events/{EVENT}/live/"),
+        *("node", str(package / "client.js"), origin, f"/events/{event}/live/", *topics),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -127,3 +129,9 @@ async def test_it_asks_for_a_fresh_token_when_the_old_one_has_expired(
         await browser.heard("disconnect")
         assert await browser.heard("place", 2) == {"seq": 1, "place": 1}
         assert browser.asked == 2
+
+
+async def test_it_hears_that_the_seats_are_for_those_who_shop(package: Path, pods: Pods) -> None:
+    auth = await pods.service.credentials(EVENT, "anna")
+    async with a_browser(package, pods.first.url, auth, topics=("seats",)) as browser:
+        assert await browser.heard("unwatched") == {"topic": "seats", "code": "not-admitted"}

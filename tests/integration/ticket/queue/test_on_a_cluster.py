@@ -22,17 +22,18 @@ from tests.integration.ticket.sales.a_sale import a_sale, publish
 from tiketi_operator.queue_setup import SaleSheets
 from tiketi_runtime import postgres
 from tiketi_runtime import redis as runtime_redis
-from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, Line, Seq
+from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, Line, SeatId, Seq
 from tiketi_runtime.contracts.presale_codes import CodeBook
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
 from tiketi_runtime.contracts.sale_sheet import CodesSheet, RefusedSheet, SaleSheet
 from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.app import build_app
-from tiketi_services.ticket.queue.adaptive import Change, Direction, Rate
-from tiketi_services.ticket.queue.crowding import Crowding
+from tiketi_services.ticket.orders.repository import SeatPaint
 from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Whereabouts
-from tiketi_services.ticket.queue.rates import Rates, Standing
+from tiketi_services.ticket.queue.gates.crowding import Crowding
+from tiketi_services.ticket.queue.pace.adaptive import Change, Direction, Rate
+from tiketi_services.ticket.queue.pace.rates import Rates, Standing
 from tiketi_services.ticket.queue.repository import Lines
 
 FANS = Line("fans")
@@ -165,6 +166,23 @@ async def test_the_operator_provisions_and_sweeps(service: Service) -> None:
 
     await until(is_gone)
     assert [key async for key in service.redis.scan_iter(EventKeys(sale.event).pattern)] == []
+
+
+async def test_a_clock_that_was_set_back_is_told(service: Service, lottery: SaleSheet) -> None:
+    keys = EventKeys(lottery.event)
+    await service.redis.set(keys.clock, int(datetime.now(UTC).timestamp() * 1000) + 60_000)
+
+    async def is_told() -> bool:
+        return bool(await service.redis.exists(keys.told("clock")))
+
+    await until(is_told)
+
+
+async def test_a_sold_seat_is_painted_free(service: Service, show: SaleSheet) -> None:
+    seat = SeatId("A-9-9")
+    await service.redis.hset(EventKeys(show.event).seats, seat, "sold")
+    await SeatPaint(service.redis).unsell(show.event, [(seat, "")])
+    assert not await service.redis.hexists(EventKeys(show.event).seats, seat)
 
 
 async def test_everything_is_rebuilt_after_a_loss(service: Service, show: SaleSheet, database_url: str) -> None:

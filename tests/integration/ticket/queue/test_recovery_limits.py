@@ -16,7 +16,7 @@ from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_services.ticket.queue.domain import Recovering
-from tiketi_services.ticket.queue.marks import BLOCK
+from tiketi_services.ticket.queue.recovery.marks import BLOCK
 from tiketi_services.ticket.queue.repository import NumbersUsedUp
 
 ANNA = BuyerId("anna")

@@ -16,8 +16,8 @@ from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, Seq
 from tiketi_runtime.contracts.redis_keys import DELETED_EVENTS, EVENTS
 from tiketi_runtime.postgres import Pool
 from tiketi_services.ticket.queue.domain import Claim, Recovering
-from tiketi_services.ticket.queue.marks import BLOCK, Marks, SpentPlace
-from tiketi_services.ticket.queue.rebuild import Rebuild, Superseded
+from tiketi_services.ticket.queue.recovery.marks import BLOCK, Marks, SpentPlace
+from tiketi_services.ticket.queue.recovery.rebuild import Rebuild, Superseded
 
 CROWD = [BuyerId(f"buyer-{number}") for number in range(50)]
 MOMENT = timedelta(seconds=1)
@@ -85,7 +85,7 @@ async def test_a_pod_that_is_stopped_hands_over_at_once(show: Hall) -> None:
 
 
 async def test_a_recovery_that_takes_long_is_not_taken_over(show: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiketi_services.ticket.queue.recovery._LEASE", MOMENT)
+    monkeypatch.setattr("tiketi_services.ticket.queue.recovery.recoveries._LEASE", MOMENT)
 
     async def linger(_: EventId) -> None:
         await asyncio.sleep(1.5 * MOMENT.total_seconds())

@@ -11,12 +11,12 @@ from prometheus_client import REGISTRY
 from tests.integration.ticket.queue.lines import Scene
 from tests.integration.ticket.sales.a_sale import a_sale
 
-import tiketi_services.ticket.queue.states
+import tiketi_services.ticket.queue.places.states
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
 from tiketi_services.ticket.queue.domain import LineState
-from tiketi_services.ticket.queue.positions import group_of
+from tiketi_services.ticket.queue.places.positions import group_of
+from tiketi_services.ticket.queue.places.states import States
 from tiketi_services.ticket.queue.repository import Lines
-from tiketi_services.ticket.queue.states import States
 from tiketi_services.ticket.queue.terms import LineTerms
 
 NEWCOMERS = 2_000
@@ -91,7 +91,7 @@ async def test_a_line_that_nobody_here_asks_for_any_more_leaves_no_gauge_behind(
     await states.forget_idle()
     assert shown() == [1, 0, 0]
     assert await states.reading(sale, sale.lines[0]) is first
-    monkeypatch.setattr(tiketi_services.ticket.queue.states, "_IDLE", 0)
+    monkeypatch.setattr(tiketi_services.ticket.queue.places.states, "_IDLE", 0)
     await states.forget_idle()
     assert shown() == [None, None, None]
     again = await states.reading(sale, sale.lines[0])

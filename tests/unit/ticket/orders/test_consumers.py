@@ -9,7 +9,7 @@ from typing import Any
 from tiketi_runtime.contracts.identity import EventId, OrderId
 from tiketi_runtime.contracts.messages import AnyMessage, PaymentRefused
 from tiketi_services.ticket.orders import consumers
-from tiketi_services.ticket.queue.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
 
 EVENT = EventId("demo/show")
 

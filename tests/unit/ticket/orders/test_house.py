@@ -78,3 +78,47 @@ def test_seats_given_away_are_not_given_again() -> None:
 
 def test_a_seat_the_house_no_longer_has_is_shown_nowhere() -> None:
     assert house("OLD-01-01", "A-09-01", "ST-0099").states() == {"A": "0" * 12, "ST": "0" * 6}
+
+
+# --- Across sections
+
+TWO = Plan([SEATED, Section(name="B", price=700, rows=2, seats_per_row=3), STANDING])
+ALL = ["A", "B", "ST"]
+
+
+def hall(*held: str) -> House:
+    return House(TWO, map(SeatId, held))
+
+
+def test_the_first_section_with_neighbours_is_the_best() -> None:
+    scattered = [f"A-0{row}-0{seat}" for row in (1, 2, 3) for seat in (2, 3)]
+    assert hall().best_of(ALL, 2) == ["A-01-01", "A-01-02"]
+    assert hall(*scattered).best_of(ALL, 2) == ["B-01-01", "B-01-02"]  # it would keep one alone in every row
+    assert hall(*scattered).best_of(["ST", "A"], 2) == ["ST-0001", "ST-0002"]
+    assert hall(*scattered).best_of(["A"], 2) == ["A-01-01", "A-01-04"]
+
+
+def test_who_cannot_sit_together_anywhere_sits_apart_in_one_section() -> None:
+    scattered = [f"A-0{row}-0{seat}" for row in (1, 2, 3) for seat in (2, 3)]
+    scattered += ["B-01-02", "B-02-02"]
+    assert hall(*scattered).best_of(["B", "A"], 3) == ["B-01-01", "B-01-03", "B-02-01"]
+    assert hall(*scattered).best_of(["A", "B"], 7) == []
+
+
+def test_offers_share_no_seat_and_are_the_best_first() -> None:
+    offers = hall().offers(["A"], 2, 4)
+    assert offers[0] == ["A-01-01", "A-01-02"]
+    assert len(offers) == 4
+    assert len({seat for offer in offers for seat in offer}) == 8
+
+
+def test_rows_are_shown_as_they_are_and_standing_places_in_stretches() -> None:
+    many = Plan([SEATED, Section(name="ST", price=500, capacity=120)])
+    shown = House(many, map(SeatId, ("A-02-01", "ST-0053")), [SeatId("A-02-04")])
+    rows = shown.rows_of(map(SeatId, ("A-02-04", "A-02-01", "ST-0053", "ST-0119", "GONE-01-01")), 8)
+    assert [(row.section, row.row, row.first, row.states) for row in rows] == [
+        ("A", 2, 1, "1002"),
+        ("ST", None, 51, "001" + "0" * 47),
+        ("ST", None, 101, "0" * 20),
+    ]
+    assert len(shown.rows_of([SeatId(f"A-0{row}-01") for row in (1, 2, 3)], 2)) == 2

@@ -10,7 +10,16 @@ from pydantic import ValidationError
 from tiketi_services.ticket.orders.schemas import HoldRequest, OrderRequest
 
 
-@pytest.mark.parametrize("body", [{"seats": ["A-01-01", "ST-0001"]}, {"section": "ST", "quantity": 2}], ids=str)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"seats": ["A-01-01", "ST-0001"]},
+        {"section": "ST", "quantity": 2},
+        {"quantity": 2},
+        {"quantity": 2, "prefer": "cheapest", "maxPrice": 90_000},
+    ],
+    ids=str,
+)
 def test_seats_are_named_or_counted(body: dict[str, Any]) -> None:
     assert HoldRequest.model_validate(body)
 
@@ -25,7 +34,12 @@ def test_seats_are_named_or_counted(body: dict[str, Any]) -> None:
         {"seats": ["A-01-01"], "section": "A", "quantity": 1},
         {"seats": ["A-01-01"], "quantity": 1},
         {"section": "A"},
-        {"quantity": 1},
+        {"quantity": 1, "prefer": "dearest"},
+        {"quantity": 1, "maxPrice": -1},
+        {"quantity": 1, "maxPrice": 10**12},
+        {"quantity": 1, "section": "A", "maxPrice": 1000},
+        {"seats": ["A-01-01"], "maxPrice": 1000},
+        {"quantity": True},
         {"section": "a", "quantity": 1},
         {"section": "A", "quantity": 0},
         {"section": "A", "quantity": -1},

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from tests.simulation.backend import Backend, Trouble
 
-from tiketi_services.ticket.queue.adaptive import AdaptiveTerms, Direction, Rate, Sample, next_rate
+from tiketi_services.ticket.queue.pace.adaptive import AdaptiveTerms, Direction, Rate, Sample, next_rate
 
 SEEDS = 300
 BEGINS, SECONDS = 200, 1_000

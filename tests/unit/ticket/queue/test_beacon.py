@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tiketi_runtime.contracts.beacon import QUICKNET, round_time
-from tiketi_services.ticket.queue.beacon import is_overdue, waiting_of
+from tiketi_services.ticket.queue.lottery.beacon import is_overdue, waiting_of
 
 SLOW = replace(QUICKNET, period=timedelta(seconds=30))
 ROUND = 5_000_000

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 from tests.simulation.ideal_sale import OPENS, IdealSale, any_crowd
 
-from tiketi_services.ticket.queue.outlook import (
+from tiketi_services.ticket.queue.places.outlook import (
     Chance,
     Gate,
     Pace,

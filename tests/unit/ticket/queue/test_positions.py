@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiketi_services.ticket.queue.positions import GROUP, GroupPart, Positions, Standings, group_of
+from tiketi_services.ticket.queue.places.positions import GROUP, GroupPart, Positions, Standings, group_of
 
 
 @dataclass(frozen=True)

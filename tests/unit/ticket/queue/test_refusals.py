@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from tiketi_services.ticket.orders.routes import router as orders
+from tiketi_services.ticket.queue.gates.work import LONGEST_NONCE
 from tiketi_services.ticket.queue.routes import router as queue
-from tiketi_services.ticket.queue.work import LONGEST_NONCE
 
 _LINE = "/events/{namespace}/{name}/queue/{line}/"
 

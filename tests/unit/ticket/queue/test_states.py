@@ -12,8 +12,8 @@ from tests.integration.ticket.sales.a_sale import a_sale
 
 from tiketi_runtime.contracts.sale_sheet import Admission, SaleSheet
 from tiketi_services.ticket.queue.domain import LineState
-from tiketi_services.ticket.queue.positions import Positions
-from tiketi_services.ticket.queue.states import Reading, content_of
+from tiketi_services.ticket.queue.places.positions import Positions
+from tiketi_services.ticket.queue.places.states import Reading, content_of
 
 SALE = a_sale("show")
 (LINE,) = SALE.lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiketi_runtime.contracts.identity import BuyerId
-from tiketi_services.ticket.queue.tabs import Tabs
+from tiketi_services.ticket.queue.push.tabs import Tabs
 
 ANNA, BORIS = BuyerId("anna"), BuyerId("boris")
 

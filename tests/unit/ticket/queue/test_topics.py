@@ -10,11 +10,11 @@ import pytest
 
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, Line
 from tiketi_runtime.errors import Unavailable
-from tiketi_services.ticket.queue import watching
 from tiketi_services.ticket.queue.domain import Whereabouts
-from tiketi_services.ticket.queue.fanout import MOST_UNSENT, bytes_frame
-from tiketi_services.ticket.queue.topics import Topic
-from tiketi_services.ticket.queue.watching import Watching
+from tiketi_services.ticket.queue.push import watching
+from tiketi_services.ticket.queue.push.fanout import MOST_UNSENT, bytes_frame
+from tiketi_services.ticket.queue.push.topics import Topic
+from tiketi_services.ticket.queue.push.watching import Watching
 
 EVENT, OTHER = EventId("demo/show"), EventId("demo/other")
 KEY = (EVENT, PUBLIC)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiketi_services.ticket.queue.work import (
+from tiketi_services.ticket.queue.gates.work import (
     FREE_PLACES,
     GROWN_UP,
     YOUTH_BITS,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tiketi_local.crowd import work as crowd_work
-from tiketi_services.ticket.queue.work import solves
+from tiketi_services.ticket.queue.gates.work import solves
 
 MODULE = Path(__file__).resolve().parents[4] / "services" / "tiketi_services" / "web" / "work.js"
 needs_node = pytest.mark.skipif(shutil.which("node") is None and "CI" not in os.environ, reason="node is not installed")

@@ -1,6 +1,6 @@
--- How full a house is, in as few rows as can be. $1 event. Result: one row of the held (placed ones too) and the sold
--- seats.
+-- How full a house looks, in as few rows as can be. $1 event. Result: one row of the held (placed ones too, and those
+-- that linger) and the sold seats.
 SELECT
   coalesce(array_agg(seat) FILTER (WHERE state <> 'SOLD'), '{}') AS held,
   coalesce(array_agg(seat) FILTER (WHERE state = 'SOLD'), '{}') AS sold
-FROM seats WHERE event = $1 AND (state <> 'HELD' OR until > clock_timestamp())
+FROM seats WHERE event = $1 AND (state <> 'HELD' OR until + linger > clock_timestamp())

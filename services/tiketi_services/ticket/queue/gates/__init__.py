@@ -1,0 +1,1 @@
+"""What a new place costs, and who gets none."""

@@ -1,0 +1,1 @@
+"""How fast buyers are let in, by how the platform copes."""

@@ -1,0 +1,1 @@
+"""Where buyers stand, and what they may expect."""

@@ -1,0 +1,1 @@
+"""Live connections: what pages are told without asking."""
