@@ -11,7 +11,7 @@ from typing import NoReturn
 from tiketi_runtime import postgres
 from tiketi_runtime.errors import TiketiError
 from tiketi_services.auth import usecases
-from tiketi_services.auth.domain import RoleGrant, check_namespace, check_role, normalise_email
+from tiketi_services.auth.domain import EVERYWHERE, Email, RoleGrant, check_namespace, check_role, normalise_email
 from tiketi_services.auth.repository import PACKAGE, Accounts
 from tiketi_services.auth.settings import AuthSettings
 
@@ -31,27 +31,40 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=purpose)
         command.add_argument("email", metavar="EMAIL", type=_checked(normalise_email))
         command.add_argument("role", metavar="ROLE", type=_checked(check_role))
-        command.add_argument("namespace", metavar="NAMESPACE", type=_checked(check_namespace))
-    listing = commands.add_parser("grants", help="list the roles of an account")
-    listing.add_argument("email", metavar="EMAIL", type=_checked(normalise_email))
+        command.add_argument(
+            "--namespace",
+            metavar="NAMESPACE",
+            required=True,
+            type=_checked(check_namespace),
+            help=f"where it holds: a Kubernetes namespace, or {EVERYWHERE!r} for all",
+        )
+    listing = commands.add_parser("roles", help="list the roles of an account, or of all")
+    listing.add_argument("email", metavar="EMAIL", nargs="?", type=_checked(normalise_email))
     return parser.parse_args(argv)
 
 
 async def run(arguments: argparse.Namespace, settings: AuthSettings) -> int:
-    """Do it and say so; returns the exit code, 1 if there is no such account."""
+    """Do it and say so; returns the exit code, 2 if there is no such account."""
     await postgres.migrate(settings.database_url, PACKAGE)
     async with await postgres.connect(settings.database_url, size=1) as pool:
         accounts = Accounts(pool)
         try:
-            if arguments.command == "grants":
-                lines = [f"{g.role} {g.namespace}" for g in await usecases.grants(accounts, arguments.email)]
+            if arguments.command == "roles":
+                lines = await _list(accounts, arguments.email)
             else:
                 lines = [await _change(accounts, arguments)]
         except TiketiError as error:
             sys.stderr.write(f"tiketi-auth: {error.detail}\n")
-            return 1
+            return 2
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
+
+
+async def _list(accounts: Accounts, email: Email | None) -> list[str]:
+    """A line for each role that was given; with the address, if the question was not about one."""
+    if email is not None:
+        return [f"{grant.role} {grant.namespace}" for grant in await usecases.grants(accounts, email)]
+    return [f"{owner} {grant.role} {grant.namespace}" for owner, grant in await accounts.all_grants()]
 
 
 async def _change(accounts: Accounts, arguments: argparse.Namespace) -> str:

@@ -71,6 +71,11 @@ class Accounts:
         """Take a role away; False if there was none."""
         return await self._change_grant("remove_grant", account, grant, actor)
 
+    async def all_grants(self) -> list[tuple[Email, RoleGrant]]:
+        """Every role that was given to anybody, by address."""
+        rows = await self._pool.fetch(_SQL["all_grants"])
+        return [(Email(row["email"]), RoleGrant(row["role"], row["namespace"])) for row in rows]
+
     async def _change_grant(self, query: str, account: BuyerId, grant: RoleGrant, actor: str) -> bool:
         row = await self._pool.fetchval(_SQL[query], UUID(account), grant.role, grant.namespace, actor)
         return row is not None

@@ -1,4 +1,4 @@
-"""Console script ``tiketi``: checks a draw offline.
+"""Console script ``tiketi``: checks a draw, or a ticket, offline.
 
 Exit status: 0 it verifies, 1 it does not (and what), 2 the input cannot be used.
 """
@@ -19,14 +19,15 @@ from pydantic import ValidationError
 
 from tiketi_runtime.beacon_chains import read_chains
 from tiketi_runtime.contracts.beacon import Chain
-from tiketi_runtime.contracts.draw_file import DrawFacts, DrawFile, ProofFile, ReceiptClaims
+from tiketi_runtime.contracts.draw_file import DrawFile, ProofFile
 from tiketi_services.verify.comparison import compare
 from tiketi_services.verify.draws import Noted, check_facts, check_leaves, check_order
 from tiketi_services.verify.findings import BadInput, Finding, Level, note
 from tiketi_services.verify.proofs import check_proof, make_proof
 from tiketi_services.verify.receipts import Receipt, check_alone, check_receipt, read_receipt
-from tiketi_services.verify.report import as_json, as_text, verifies
+from tiketi_services.verify.report import Subject, as_json, as_text, verifies
 from tiketi_services.verify.signatures import Signatures
+from tiketi_services.verify.tickets import check_ticket, open_code, read_keys, read_void_list
 
 _VERIFIED: Final = 0
 _FALSE: Final = 1
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tiketi", description="Check a draw, on your own machine.")
+    parser = argparse.ArgumentParser(prog="tiketi", description="Check a draw or a ticket, on your own machine.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('tiketi')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
@@ -75,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     proof.add_argument("file", type=Path, metavar="FILE", help="the draw as downloaded")
     proof.add_argument("--receipt", type=Path, metavar="FILE", required=True, help="your signed receipt")
     proof.set_defaults(run=_proof)
+
+    ticket = commands.add_parser("ticket", help="check the code of a ticket, as a gate without a network can")
+    ticket.add_argument("code", metavar="CODE", help="the text of the QR code; - reads it from standard input")
+    ticket.add_argument(
+        "--keys", type=Path, metavar="FILE", required=True, help="public keys of the ticket service (a JWK Set)"
+    )
+    ticket.add_argument("--event", metavar="NAMESPACE/NAME", help="the event of this gate")
+    ticket.add_argument("--void", type=Path, metavar="FILE", help="the event's void list, as downloaded")
+    ticket.add_argument("--json", action="store_true", help="for programs")
+    ticket.set_defaults(run=_ticket)
     return parser
 
 
@@ -109,7 +120,7 @@ def _verify_receipt(receipt: Receipt, options: argparse.Namespace) -> int:
     return _conclude(receipt.claims, list(check_alone(receipt, options.commitment)), options)
 
 
-def _conclude(subject: DrawFacts | ReceiptClaims, findings: Sequence[Finding], options: argparse.Namespace) -> int:
+def _conclude(subject: Subject, findings: Sequence[Finding], options: argparse.Namespace) -> int:
     _tell(as_json(subject, findings) if options.json else as_text(subject, findings, in_colour=_in_colour()))
     return _VERIFIED if verifies(findings) else _FALSE
 
@@ -144,6 +155,29 @@ def _proof(options: argparse.Namespace) -> int:
     proof = make_proof(file, _read_receipt(options.receipt, signatures))
     _tell(proof.model_dump_json(by_alias=True, indent=2))
     return _VERIFIED
+
+
+def _ticket(options: argparse.Namespace) -> int:
+    try:
+        keys = read_keys(_json(options.keys, _read(options.keys)))
+    except BadInput as error:
+        raise BadInput(_naming(options.keys, error)) from error
+    content = open_code((sys.stdin.read() if options.code == "-" else options.code).strip(), keys)
+    return _conclude(content, list(check_ticket(content, options.event, _void_list(options.void))), options)
+
+
+def _void_list(path: Path | None) -> tuple[str, frozenset[str]] | None:
+    if path is None:
+        return None
+    try:
+        return read_void_list(_json(path, _read(path)))
+    except BadInput as error:
+        raise BadInput(_naming(path, error)) from error
+
+
+def _naming(path: Path, error: BadInput) -> str:
+    """The message, with the file it is about."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 def _write_order(path: Path, file: DrawFile) -> None:
@@ -209,7 +243,7 @@ def _signatures(path: Path | None) -> Signatures:
     try:
         return Signatures(_json(path, _read(path)))
     except BadInput as error:
-        raise BadInput(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+        raise BadInput(_naming(path, error)) from error
 
 
 def _chains(path: Path | None) -> Mapping[str, Chain]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tiketi_runtime.contracts.draw_file import DrawFacts, ReceiptClaims
+from tiketi_runtime.contracts.ticket_code import TicketCode
 from tiketi_services.verify.findings import Finding, Level
 
 _COLOURS: Final[Mapping[Level, str]] = {
@@ -18,26 +19,26 @@ _COLOURS: Final[Mapping[Level, str]] = {
 }
 _WIDTH: Final = 110
 
+Subject = DrawFacts | ReceiptClaims | TicketCode | None
+"""What was checked; None: a code that says nothing that counts."""
+
 
 def verifies(findings: Sequence[Finding]) -> bool:
     """Whether nothing is false."""
     return all(finding.level is not Level.FAULT for finding in findings)
 
 
-def as_text(subject: DrawFacts | ReceiptClaims, findings: Sequence[Finding], *, in_colour: bool) -> str:
+def as_text(subject: Subject, findings: Sequence[Finding], *, in_colour: bool) -> str:
     """A page for people."""
     return "\n".join([_title(subject), "", *_table(findings, in_colour), "", _conclusion(findings, in_colour), ""])
 
 
-def as_json(subject: DrawFacts | ReceiptClaims, findings: Sequence[Finding]) -> str:
+def as_json(subject: Subject, findings: Sequence[Finding]) -> str:
     """The same for programs."""
     return json.dumps(
         {
             "verified": verifies(findings),
-            "event": subject.event,
-            "line": subject.line,
-            **_numbers(subject),
-            "commitment": subject.commitment,
+            **_facts(subject),
             "findings": [
                 {"level": finding.level, "check": finding.check, "text": finding.text} for finding in findings
             ],
@@ -46,17 +47,26 @@ def as_json(subject: DrawFacts | ReceiptClaims, findings: Sequence[Finding]) -> 
     )
 
 
-def _title(subject: DrawFacts | ReceiptClaims) -> str:
+def _title(subject: Subject) -> str:
+    if subject is None:
+        return "A code that is no ticket of ours"
+    if isinstance(subject, TicketCode):
+        return f"Ticket for {subject.event}, seat {subject.seat}: {subject.owner or 'no name'}"
     if isinstance(subject, ReceiptClaims):
         return f"Receipt for {subject.event}, line {subject.line}: number {subject.seq:,}"
     drawn = f"{subject.entries:,} numbers, drawn {subject.drawn_at:%Y-%m-%d %H:%M:%S}Z"
     return f"Draw of {subject.event}, line {subject.line}: {drawn}"
 
 
-def _numbers(subject: DrawFacts | ReceiptClaims) -> Mapping[str, int | str]:
+def _facts(subject: Subject) -> Mapping[str, int | str | None]:
+    if subject is None:
+        return {}
+    if isinstance(subject, TicketCode):
+        return {"event": subject.event, "ticket": subject.ticket, "seat": subject.seat, "owner": subject.owner}
+    head: dict[str, int | str | None] = {"event": subject.event, "line": subject.line}
     if isinstance(subject, ReceiptClaims):
-        return {"seq": subject.seq, "leaf": subject.leaf}
-    return {"entries": subject.entries, "root": subject.root}
+        return {**head, "seq": subject.seq, "leaf": subject.leaf, "commitment": subject.commitment}
+    return {**head, "entries": subject.entries, "root": subject.root, "commitment": subject.commitment}
 
 
 def _table(findings: Sequence[Finding], in_colour: bool) -> list[str]:

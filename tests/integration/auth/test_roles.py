@@ -66,18 +66,29 @@ async def test_a_role_is_granted_listed_revoked_and_audited(
 ) -> None:
     email = new_email()
     buyer = (await client.sign_up(email)).body["buyer"]
-    assert await terminal.type("grant", email.upper(), "organiser", "arena") == Ended(
+    assert await terminal.type("grant", email.upper(), "organiser", "--namespace", "arena") == Ended(
         0, "organiser in arena: granted\n", ""
     )
-    assert (await terminal.type("grant", email, "organiser", "arena")).out == "organiser in arena: was granted before\n"
-    assert (await terminal.type("grant", email, "sre", "*")).code == 0
-    assert (await terminal.type("grants", email)).out == "organiser arena\nsre *\n"
+    assert (
+        await terminal.type("grant", email, "organiser", "--namespace", "arena")
+    ).out == "organiser in arena: was granted before\n"
+    assert (await terminal.type("grant", email, "sre", "--namespace", "*")).code == 0
+    assert (await terminal.type("roles", email)).out == "organiser arena\nsre *\n"
+    everybody = (await terminal.type("roles")).out.splitlines()
+    assert [line for line in everybody if line.startswith(f"{email} ")] == [
+        f"{email} organiser arena",
+        f"{email} sre *",
+    ]
 
     tokens = (await client.log_in(email)).body
     assert [role["role"] for role in await roles_of(client, tokens["accessToken"])] == ["buyer", "organiser", "sre"]
 
-    assert (await terminal.type("revoke", email, "organiser", "arena")).out == "organiser in arena: revoked\n"
-    assert (await terminal.type("revoke", email, "organiser", "arena")).out == "organiser in arena: was not granted\n"
+    assert (
+        await terminal.type("revoke", email, "organiser", "--namespace", "arena")
+    ).out == "organiser in arena: revoked\n"
+    assert (
+        await terminal.type("revoke", email, "organiser", "--namespace", "arena")
+    ).out == "organiser in arena: was not granted\n"
     refreshed = (await client.refresh(tokens["refreshToken"])).body
     assert [role["role"] for role in await roles_of(client, refreshed["accessToken"])] == ["buyer", "sre"]
 
@@ -92,12 +103,12 @@ async def test_a_role_is_granted_listed_revoked_and_audited(
 
 
 async def test_an_unknown_account_is_said_to_be_so(terminal: Terminal) -> None:
-    ended = await terminal.type("grant", "nobody@example.com", "sre", "*")
-    assert ended == Ended(1, "", "tiketi-auth: No account has the address nobody@example.com.\n")
+    ended = await terminal.type("grant", "nobody@example.com", "sre", "--namespace", "*")
+    assert ended == Ended(2, "", "tiketi-auth: No account has the address nobody@example.com.\n")
 
 
 async def test_a_wrong_role_ends_with_2_and_one_line(terminal: Terminal) -> None:
-    ended = await terminal.type("grant", "anna@example.com", "king", "*")
+    ended = await terminal.type("grant", "anna@example.com", "king", "--namespace", "*")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
 
 
@@ -120,7 +131,5 @@ async def test_a_setting_that_cannot_be_used_ends_with_2_and_one_line(
 
 
 async def test_a_database_that_is_away_ends_a_command_with_one_line(terminal: Terminal) -> None:
-    ended = await terminal.type(
-        "grants", "anna@example.com", TIKETI_AUTH_DATABASE_URL="postgresql://auth@127.0.0.1:1/x"
-    )
+    ended = await terminal.type("roles", "anna@example.com", TIKETI_AUTH_DATABASE_URL="postgresql://auth@127.0.0.1:1/x")
     assert (ended.code, ended.err.count("\n")) == (2, 1)

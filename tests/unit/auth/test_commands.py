@@ -12,7 +12,7 @@ def test_no_command_means_serve() -> None:
 
 
 def test_a_grant_is_read() -> None:
-    arguments = parse(["grant", "Anna@Example.com", "organiser", "arena"])
+    arguments = parse(["grant", "Anna@Example.com", "organiser", "--namespace", "arena"])
     assert vars(arguments) == {
         "command": "grant",
         "email": "anna@example.com",
@@ -21,16 +21,23 @@ def test_a_grant_is_read() -> None:
     }
 
 
+def test_the_roles_of_one_account_or_of_all_are_listed() -> None:
+    assert parse(["roles"]).email is None
+    assert parse(["roles", "Anna@Example.com"]).email == "anna@example.com"
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
         (["give"], "give"),
         (["grant"], "EMAIL"),
-        (["grant", "anna", "sre", "*"], "e-mail address"),
-        (["grant", "anna@example.com", "king", "*"], "buyer, organiser, gate, sre"),
-        (["grant", "anna@example.com", "sre", "Not A Namespace"], "DNS label"),
-        (["revoke", "anna@example.com", "sre"], "NAMESPACE"),
-        (["grants", "anna@example.com", "more"], "more"),
+        (["grant", "anna", "sre", "--namespace", "*"], "e-mail address"),
+        (["grant", "anna@example.com", "king", "--namespace", "*"], "buyer, organiser, gate, sre"),
+        (["grant", "anna@example.com", "sre", "--namespace", "Not A Namespace"], "DNS label"),
+        (["grant", "anna@example.com", "sre", "arena"], "--namespace"),
+        (["revoke", "anna@example.com", "sre"], "--namespace"),
+        (["roles", "anna"], "e-mail address"),
+        (["roles", "anna@example.com", "more"], "more"),
         (["--port=1"], "--port"),
     ],
 )

@@ -19,7 +19,7 @@ from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
-from tiketi_services.ticket.queue.draws import PACKAGE
+from tiketi_services.ticket.queue.lottery.draws import PACKAGE
 
 _numbers = count(1)
 

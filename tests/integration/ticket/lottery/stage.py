@@ -21,9 +21,9 @@ from tiketi_runtime.contracts.sale_sheet import BeaconSheet, LineSheet, SaleShee
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
-from tiketi_services.ticket.queue.beacon import Beacons
-from tiketi_services.ticket.queue.drawing import Drawing
-from tiketi_services.ticket.queue.draws import DrawArchive, DrawRecord, Draws, Entries
+from tiketi_services.ticket.queue.lottery.beacon import Beacons
+from tiketi_services.ticket.queue.lottery.drawing import Drawing
+from tiketi_services.ticket.queue.lottery.draws import DrawArchive, DrawRecord, Draws, Entries
 
 DRAW_KEY = DrawKey(bytes(range(32)))
 

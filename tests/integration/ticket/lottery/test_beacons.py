@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from tests.integration.ticket.lottery.stage import Pod, Stage, names, order_of
 
-import tiketi_services.ticket.queue.beacon
+import tiketi_services.ticket.queue.lottery.beacon
 from tiketi_local.beacon import Simulator, write_chains
 from tiketi_runtime.beacon_chains import read_chains
 from tiketi_runtime.contracts.beacon import QUICKNET, known_chains, verify_round
@@ -22,7 +22,7 @@ from tiketi_runtime.contracts.draw import Draw, order_key
 from tiketi_runtime.contracts.draw_file import Trust
 from tiketi_runtime.contracts.identity import PUBLIC
 from tiketi_runtime.contracts.sale_sheet import BeaconSheet
-from tiketi_services.ticket.queue.beacon import Beacons
+from tiketi_services.ticket.queue.lottery.beacon import Beacons
 
 
 @dataclass
@@ -165,7 +165,7 @@ async def test_a_round_that_is_waited_for_is_complained_of_once_a_minute(
             for number in (1, 2):
                 assert await beacons.value(chain.hash, number) is None
         assert complaints() == 2
-        monkeypatch.setattr(tiketi_services.ticket.queue.beacon, "_COMPLAIN_INTERVAL", 0)
+        monkeypatch.setattr(tiketi_services.ticket.queue.lottery.beacon, "_COMPLAIN_INTERVAL", 0)
         await beacons.value(chain.hash, 1)
         assert complaints() == 3
 
@@ -188,8 +188,8 @@ async def test_a_round_that_does_not_come_is_a_metric_and_a_warning_before_the_s
         await pod.step()
     assert 0 < overdue() < 5
     assert await reasons(stage) == [b"EntriesFixed"]
-    monkeypatch.setattr(tiketi_services.ticket.queue.beacon, "_LEAST_PATIENCE", timedelta(0))
-    monkeypatch.setattr(tiketi_services.ticket.queue.beacon, "_PERIODS", 0)
+    monkeypatch.setattr(tiketi_services.ticket.queue.lottery.beacon, "_LEAST_PATIENCE", timedelta(0))
+    monkeypatch.setattr(tiketi_services.ticket.queue.lottery.beacon, "_PERIODS", 0)
     for pod in (*pods, *pods):
         await pod.step()
     assert await reasons(stage) == [b"EntriesFixed", b"BeaconOverdue"]

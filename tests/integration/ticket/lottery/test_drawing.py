@@ -15,7 +15,7 @@ from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, Line
 from tiketi_runtime.contracts.merkle import root_of
 from tiketi_runtime.security import TokenVerifier
 from tiketi_services.ticket.queue import metrics
-from tiketi_services.ticket.queue.draws import DrawArchive, Entries
+from tiketi_services.ticket.queue.lottery.draws import DrawArchive, Entries
 
 ALMOST = timedelta(seconds=9)
 """Before the draw: near enough that a pod, whose clock may be wrong, asks Redis; far enough for every machine."""
@@ -281,7 +281,7 @@ async def test_another_draw_key_draws_nothing_until_the_right_one_is_back(stage:
 
 
 async def test_pods_take_turns_as_long_as_a_step_lasts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiketi_services.ticket.queue.draws._TURN_MS", 3_000)
+    monkeypatch.setattr("tiketi_services.ticket.queue.lottery.draws._TURN_MS", 3_000)
     one, other = Entries(stage.redis), Entries(stage.redis)
     turn = stage.keys.line(PUBLIC).drawing
     async with one.turn(stage.event, PUBLIC) as is_ours:

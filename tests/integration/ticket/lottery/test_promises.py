@@ -17,7 +17,7 @@ from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import RefusedSheet, SaleSheet
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.queue.promises import Promises
+from tiketi_services.ticket.queue.lottery.promises import Promises
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 from tiketi_services.ticket.sales.sales import Sales
 

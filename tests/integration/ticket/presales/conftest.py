@@ -11,7 +11,7 @@ from tiketi_runtime import postgres
 from tiketi_runtime import redis as runtime_redis
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.queue.codes import PACKAGE
+from tiketi_services.ticket.queue.gates.codes import PACKAGE
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import CodesSheet, CodeUse, SaleSheet
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
-from tiketi_services.ticket.queue.codes import (
+from tiketi_services.ticket.queue.gates.codes import (
     OF_A_NETWORK,
     OF_AN_ACCOUNT,
     CodeNeeded,

@@ -21,7 +21,7 @@ from tiketi_runtime.contracts.sale_sheet import CodesSheet
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.app import build_app
-from tiketi_services.ticket.queue.codes import OF_AN_ACCOUNT
+from tiketi_services.ticket.queue.gates.codes import OF_AN_ACCOUNT
 
 SHOW = event_id("demo", "fans-first")
 FANS = Line("fans")

@@ -1,0 +1,1 @@
+"""Who waits for seats of a sold-out event, and what they are offered."""
