@@ -22,6 +22,7 @@ from tiketi_operator.ports import Ports, open_ports
 from tiketi_operator.reconcile import Visit, dismiss, reconcile
 from tiketi_operator.rounds import Rounds
 from tiketi_operator.settings import OperatorSettings
+from tiketi_operator.status import INVENTORY_CONSISTENT
 from tiketi_runtime.contracts.identity import EventId, event_id
 from tiketi_runtime.contracts.sale_sheet import Phase
 from tiketi_runtime.contracts.ticket_event import Lane
@@ -140,6 +141,22 @@ def _is_newly_sold_out(status: kopf.Status, **_: Any) -> bool:
 @kopf.on.event("ticketevents", when=_is_newly_sold_out)
 async def on_sold_out(body: kopf.Body, memo: Desk, **_: Any) -> None:
     """Stats counted the last ticket."""
+    memo.rounds.wake(_id(body))
+
+
+def _has_new_verdict(status: kopf.Status, **_: Any) -> bool:
+    audit = (status.get("sales") or {}).get("audit")
+    if audit is None:
+        return False
+    is_wrong = bool(audit.get("mismatches") or audit.get("stopped"))
+    conditions = {each["type"]: each["status"] for each in status.get("conditions") or []}
+    said = conditions.get(INVENTORY_CONSISTENT)
+    return said is not None and (said == "False") is not is_wrong
+
+
+@kopf.on.event("ticketevents", when=_has_new_verdict)
+async def on_audit(body: kopf.Body, memo: Desk, **_: Any) -> None:
+    """The auditor has found a mismatch, or that there is none any more."""
     memo.rounds.wake(_id(body))
 
 

@@ -11,6 +11,7 @@ from tiketi_operator.phase import Stage, presale_times, stage_at, timeline_of
 from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import (
+    AuditReport,
     Condition,
     ConditionStatus,
     Draw,
@@ -79,9 +80,32 @@ _NOT_STALLED = Fact(FALSE, "NothingInTheWay", "Nothing waits for somebody's hand
 NOT_AUDITED = Fact(UNKNOWN, "NotAudited", "Nobody has compared orders, payments and tickets yet.", due=False)
 
 
+AUDIT_STALE = timedelta(minutes=30)
+"""An audit older than this says nothing about now."""
+
+
 def unknown(reason: str, message: str) -> Fact:
     """A fact that cannot be known yet and does not count."""
     return Fact(UNKNOWN, reason, message, due=False)
+
+
+def inventory_fact(audit: AuditReport | None, now: datetime) -> Fact:
+    """Whether orders, payments and tickets agree, as stats has found. A mismatch does not age: it stops the sale."""
+    if audit is None:
+        return NOT_AUDITED
+    mend = "See docs/runbook-audit.md; resume with: tiketi-stats resume <namespace>/<name> --reason <words>."
+    if audit.mismatches:
+        message = f"{audit.mismatches} mismatches: {audit.message}. Nobody is admitted, nothing new is held. {mend}"
+        return Fact(FALSE, "Mismatch", message, settles=False)
+    if audit.stopped:
+        return Fact(
+            FALSE, "Stopped", f"All agree now, and the sale is stopped until it is resumed. {mend}", settles=False
+        )
+    if now - audit.completed_at > AUDIT_STALE:
+        at = utc_text(audit.completed_at)
+        return unknown("AuditStale", f"Orders, payments and tickets were last compared at {at}. See that stats runs.")
+    waived = f" {audit.accepted} mismatches were accepted as they are." if audit.accepted else ""
+    return Fact(TRUE, "Consistent", f"Every order agrees with its payment, seats and tickets.{waived}")
 
 
 def utc_text(moment: datetime) -> str:
@@ -111,7 +135,8 @@ def compose(
         LIMITS_ENFORCED: judged.limits,
     }
     found[ARMED] = _armed(sale, judged, now)
-    found[INVENTORY_CONSISTENT] = NOT_AUDITED
+    sales = event.status.sales
+    found[INVENTORY_CONSISTENT] = inventory_fact(None if sales is None else sales.audit, now)
     summary = {
         READY: _ready(found, judged, phase, sale),
         RECONCILING: _reconciling(found),

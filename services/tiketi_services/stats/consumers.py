@@ -9,7 +9,7 @@ from tiketi_services.stats import usecases
 from tiketi_services.stats.repository import Orders
 
 QUEUE = "stats.sales"
-KEYS = ("order.placed", "order.closed", "payment.settled", "payment.refused", "tickets.issued")
+KEYS = ("order.placed", "order.closed", "payment.settled", "payment.refused", "tickets.issued", "refund.requested")
 
 
 async def consume(broker: Broker, orders: Orders) -> None:

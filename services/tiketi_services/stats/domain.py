@@ -13,8 +13,10 @@ from tiketi_runtime.contracts.messages import (
     AnyMessage,
     OrderClosed,
     OrderPlaced,
+    PaymentRefunded,
     PaymentRefused,
     PaymentSettled,
+    RefundRequested,
     TicketsIssued,
 )
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
@@ -47,6 +49,9 @@ class Fact:
     issued_at: datetime | None = None
     closed_at: datetime | None = None
     refusals: int = 0
+    returned: int = 0
+    """Tickets given back."""
+    returned_amount: int = 0
 
 
 def fact_of(message: AnyMessage) -> Fact:
@@ -63,6 +68,10 @@ def fact_of(message: AnyMessage) -> Fact:
             return Fact(order, event, message.seats, closed_at=at)
         case PaymentRefused():
             return Fact(order, event, refusals=1)
+        case RefundRequested():
+            return Fact(order, event, returned=len(message.seats), returned_amount=message.amount)
+        case PaymentRefunded():  # counted when it was asked for
+            return Fact(order, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +79,9 @@ class Totals:
     """What the orders of one event add up to."""
 
     sold: int = 0
-    """Tickets issued."""
+    """Tickets issued and not given back."""
     revenue: int = 0
-    """Minor units, of orders that are paid."""
+    """Minor units, of orders that are paid, without what was given back."""
     orders: Mapping[OrderState, int] = field(default_factory=dict)
     refusals: int = 0
     """Refused payment attempts."""

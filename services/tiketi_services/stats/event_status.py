@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tiketi_runtime.contracts.identity import EventId, namespace_and_name
 from tiketi_runtime.contracts.kubernetes_object import API_VERSION
-from tiketi_runtime.contracts.ticket_event_status import Sales
+from tiketi_runtime.contracts.ticket_event_status import AuditReport, Sales
 from tiketi_runtime.errors import NotFound, TiketiError, Unavailable
 from tiketi_runtime.kubernetes import Cluster
 from tiketi_services.stats.domain import Figures
 from tiketi_services.stats.usecases import Board
 
 FIELD_MANAGER = "tiketi-stats"
+Report = Callable[[EventId], AuditReport | None]
+"""What the auditor says of an event; None: nothing yet."""
 _POLL_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
@@ -34,8 +37,9 @@ class _Write:
 class StatusWriter:
     """Writes figures that changed, each event's at most once in ``interval``."""
 
-    def __init__(self, cluster: Cluster, board: Board, interval: timedelta) -> None:
+    def __init__(self, cluster: Cluster, board: Board, interval: timedelta, report: Report = lambda _: None) -> None:
         self._cluster = cluster
+        self._report = report
         self._board = board
         self._interval = interval.total_seconds()
         self._last: dict[EventId, _Write] = {}
@@ -62,11 +66,13 @@ class StatusWriter:
         last = self._last.get(event)
         if last is None:
             return True
-        return now >= last.at + self._interval and (last.uid, last.sales) != (figures.uid, sales_of(figures))
+        if now < last.at + self._interval:
+            return False
+        return (last.uid, last.sales) != (figures.uid, self._sales(event, figures))
 
     async def _write(self, event: EventId, figures: Figures) -> Sales | None:
         """Returns what the object now says; None if there is no such object, or it was refused."""
-        sales = sales_of(figures)
+        sales = self._sales(event, figures)
         try:
             await self._cluster.apply_status(_manifest(event, sales, figures.at), FIELD_MANAGER)
         except NotFound:
@@ -77,6 +83,9 @@ class StatusWriter:
             log.error("status refused", extra={"event": event, "error": error.detail})
             return None
         return sales
+
+    def _sales(self, event: EventId, figures: Figures) -> Sales:
+        return sales_of(figures).model_copy(update={"audit": self._report(event)})
 
 
 def sales_of(figures: Figures) -> Sales:

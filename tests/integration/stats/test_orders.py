@@ -12,6 +12,7 @@ from tests.integration.stats.on_sale import PRICE, Order
 
 from tiketi_runtime import postgres
 from tiketi_runtime.contracts.identity import EventId, event_id
+from tiketi_runtime.contracts.messages import AnyMessage, RefundRequested
 from tiketi_services.stats import usecases
 from tiketi_services.stats.domain import OrderState, Totals
 from tiketi_services.stats.repository import Orders
@@ -96,3 +97,29 @@ async def test_events_are_summed_apart(orders: Orders, event: EventId) -> None:
     await usecases.record(orders, Order(other, "ST-0001").issued)
     found = await orders.totals([event, other])
     assert (found[event].sold, found[other].sold) == (1, 1)
+
+
+async def test_tickets_given_back_and_their_price_count_no_more_in_every_sequence(orders: Orders) -> None:
+    for number, sequence in enumerate(permutations(range(5))):
+        event = event_id("demo", f"refunds-{number}")
+        order = Order(event, "ST-0001", "ST-0002", "ST-0003")
+        parts = [
+            RefundRequested.model_validate(
+                {
+                    "order": order.issued.order,
+                    "event": event,
+                    "refund": uuid4(),
+                    "buyer": order.issued.buyer,
+                    "seats": seats,
+                    "amount": PRICE * len(seats),
+                    "currency": order.issued.currency,
+                    "reason": "buyer",
+                }
+            )
+            for seats in (["ST-0001"], ["ST-0003"])
+        ]
+        messages: list[AnyMessage] = [order.placed, order.settled, order.issued, *parts]
+        for place in (*sequence, *sequence):
+            await usecases.record(orders, messages[place])
+        found = await totals(orders, event)
+        assert (found.sold, found.revenue, found.orders[OrderState.ISSUED]) == (1, PRICE, 1)
