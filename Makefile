@@ -47,7 +47,7 @@ kubeconfig: install ## Print the path of the world's kubeconfig
 .PHONY: test
 test: install packages ## Everything CI runs
 	@$(MAKE) --no-print-directory --old-file=packages --jobs=2 --output-sync=target \
-		check integration-ticket integration-rest e2e unit contract
+		check integration-ticket integration-rest e2e faults unit contract
 
 .PHONY: check
 check: install ## Format, lint, types, borders
@@ -84,11 +84,28 @@ integration-rest: install packages
 e2e: install packages ## The main job, end to end
 	@TIKETI_WORLD=e2e $(BIN)/pytest tests/e2e
 
+.PHONY: faults
+faults: install packages ## A minute of faults, the payment protocol against its model, and mutants
+	@TIKETI_WORLD=faults $(BIN)/pytest tests/faults
+
+.PHONY: test-faults
+test-faults: install packages ## Purchases while everything breaks (SEED=any MINUTES=10 TRIES=1000000), into build/faults/
+	@TIKETI_WORLD=faults $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),10) \
+		--tries $(or $(TRIES),1000000)
+
+.PHONY: test-mutants
+test-mutants: install packages ## Take one guard after the other away: a check must notice each
+	@TIKETI_WORLD=mutants $(BIN)/pytest -v tests/faults/test_mutants.py
+
 # --- Numbers
 
 .PHONY: bench-line
 bench-line: install packages ## Measure the line (ROWS=P1,P9 for some rows, ROUNDS=5); into build/bench/
 	@TIKETI_WORLD=bench $(BIN)/python -m tests.load.line --rows "$(ROWS)" --rounds $(or $(ROUNDS),5)
+
+.PHONY: bench-seat-map
+bench-seat-map: install packages ## Measure the seat map: bytes, cost of a live change, age
+	@TIKETI_WORLD=bench $(BIN)/python -m tests.load.seat_map
 
 .PHONY: bench-readme
 bench-readme: install ## Write what was measured last into README.md and docs/

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tiketi_services.ticket.queue.adaptive import (
+from tiketi_services.ticket.queue.pace.adaptive import (
     JUDGED_WINDOWS,
     WINDOW,
     AdaptiveTerms,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from tiketi_services.ticket.queue.outlook import STRETCH, Gate, Pace, Reach, Stock, pace_of, reach_of
+from tiketi_services.ticket.queue.places.outlook import STRETCH, Gate, Pace, Reach, Stock, pace_of, reach_of
 
 OPENS = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

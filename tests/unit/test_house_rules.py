@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+
+import tiketi_services
 
 ROUTES = [
     "tiketi_services.auth.routes",
@@ -17,8 +21,12 @@ ROUTES = [
     "tiketi_services.stats.routes",
     "tiketi_services.ticket.sales.routes",
     "tiketi_services.ticket.queue.routes",
-    "tiketi_services.ticket.queue.lottery_routes",
+    "tiketi_services.ticket.queue.lottery.routes",
     "tiketi_services.ticket.orders.routes",
+    "tiketi_services.ticket.orders.map_routes",
+    "tiketi_services.ticket.tickets.routes",
+    "tiketi_services.ticket.refunds.routes",
+    "tiketi_services.ticket.waitlist.routes",
 ]
 
 
@@ -37,3 +45,11 @@ def test_nothing_on_the_way_of_a_request_runs_in_a_thread(module: str) -> None:
         calls = [route.endpoint, *(inner.call for inner in dependencies(route.dependant))]
         slow = [call.__name__ for call in calls if call is not None and not inspect.iscoroutinefunction(call)]
         assert not slow, f"{module}: make these async: {slow}"
+
+
+def test_migrations_of_a_package_have_numbers_of_their_own() -> None:
+    """They run in the order of their names: of two with one number nobody sees which is first."""
+    services = Path(tiketi_services.__path__[0])
+    used = Counter((path.parent, path.name.split("_")[0]) for path in services.rglob("sql/migrations/*.sql"))
+    assert used
+    assert [f"{folder.relative_to(services)}: {number}" for (folder, number), n in used.items() if n > 1] == []

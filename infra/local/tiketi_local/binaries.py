@@ -1,7 +1,8 @@
 """Programs and files that come from public Go modules: found on the machine, else made once and cached.
 
 Kubernetes and etcd are built from ``infra/local/binaries/kubernetes``; Istio's CRDs are copied out of the module in
-``infra/local/binaries/istio-api``. What is cached is named by a hash of everything that went into it.
+``infra/local/binaries/istio-api``; toxiproxy, which the fault tests put between services and stores, is built from
+``infra/local/binaries/toxiproxy``. What is cached is named by a hash of everything that went into it.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ _MODULES = CHECKOUT / "infra" / "local" / "binaries"
 _STAMP = "k8s.io/component-base/version"
 _LDFLAGS = f"-s -w -X {_STAMP}.gitVersion={VERSION} -X {_STAMP}.gitMajor=1 -X {_STAMP}.gitMinor=34"
 _BUILD_FLAGS = ("-trimpath", "-buildvcs=false", f"-ldflags={_LDFLAGS}")
+_PLAIN_FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w")
 _CRDS = Path("kubernetes") / "customresourcedefinitions.gen.yaml"
 
 Say = Callable[[str], None]
@@ -89,12 +91,18 @@ async def _build(target: Path, say: Say) -> None:
     fresh.mkdir()
     say(f"building Kubernetes {VERSION} and etcd, once: about 5 minutes on 2 cores (log: {log})")
     began = time.monotonic()
-    argv = [_go(), "build", *_BUILD_FLAGS, "-o", f"{fresh}{os.sep}", "tool"]
+    await _go_build(_MODULES / "kubernetes", _BUILD_FLAGS, fresh, log)
+    (fresh / "server").rename(fresh / "etcd")  # go names it after the last word of its package
+    fresh.rename(target)
+    say(f"built after {time.monotonic() - began:.0f} s")
+
+
+async def _go_build(module: Path, flags: Sequence[str], folder: Path, log: Path) -> None:
+    """Build the tools of a module into ``folder``. Raises WorldError."""
+    argv = [_go(), "build", *flags, "-o", f"{folder}{os.sep}", "tool"]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     with log.open("wb") as output:
-        child = await asyncio.create_subprocess_exec(
-            *argv, cwd=_MODULES / "kubernetes", env=environment, stdout=output, stderr=output
-        )
+        child = await asyncio.create_subprocess_exec(*argv, cwd=module, env=environment, stdout=output, stderr=output)
         try:
             code = await child.wait()
         except asyncio.CancelledError:
@@ -102,10 +110,7 @@ async def _build(target: Path, say: Say) -> None:
             await child.wait()
             raise
     if code != 0:
-        raise WorldError(f"building Kubernetes failed: {process.last_words(log)}", f"see {log}")
-    (fresh / "server").rename(fresh / "etcd")  # go names it after the last word of its package
-    fresh.rename(target)
-    say(f"built after {time.monotonic() - began:.0f} s")
+        raise WorldError(f"building {module.name} failed: {process.last_words(log)}", f"see {log}")
 
 
 def _check_disk(folder: Path) -> None:
@@ -121,6 +126,21 @@ def _go() -> str:
         mend = f"install Go 1.24 or newer, or set KUBEBUILDER_ASSETS to a folder with Kubernetes {VERSION}"
         raise WorldError("Go is not installed and Kubernetes has to be built", mend)
     return str(found)
+
+
+async def toxiproxy(say: Say) -> Path:
+    """The program toxiproxy-server; built now (seconds) if it was not built before."""
+    target = cache() / f"toxiproxy-{fingerprint(_MODULES / 'toxiproxy', _PLAIN_FLAGS)}"
+    cache().mkdir(parents=True, exist_ok=True)
+    async with locked(cache()):
+        if not target.is_file():
+            fresh = target.with_suffix(".new")
+            fresh.mkdir(exist_ok=True)
+            say(f"building toxiproxy, once (log: {target.with_suffix('.log')})")
+            await _go_build(_MODULES / "toxiproxy", _PLAIN_FLAGS, fresh, target.with_suffix(".log"))
+            (fresh / "server").rename(target)
+            fresh.rmdir()
+    return target
 
 
 def istio_crds_cache() -> Path:

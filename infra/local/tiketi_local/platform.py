@@ -68,6 +68,8 @@ def toss(site: Site) -> Part:
         "--journal", str(site.folder("toss") / "journal"),
         "--client-key", TOSS_CLIENT_KEY,
         "--secret-key-file", str(_toss_secret(site)),
+        "--webhook-url", f"{site.http_url('front')}/payments/webhooks",
+        "--webhook-minute", "1",  # retries for an hour and a half instead of four days
     ]  # fmt: skip
     return Part(
         name="toss",
@@ -162,6 +164,8 @@ def stats(site: Site) -> Part:
     """Sales figures."""
     settings = {
         "DATABASE_URL": site.database_url("stats"),
+        "TICKET_DATABASE_URL": site.database_url("auditor", "ticket"),
+        "PAYMENT_DATABASE_URL": site.database_url("auditor", "payment"),
         "REDIS_URL": site.redis_url("stats"),
         "AMQP_URL": site.amqp_url("stats"),
         "AUTH_JWKS_URL": jwks_url(site, "auth"),

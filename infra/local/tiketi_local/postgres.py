@@ -19,6 +19,9 @@ PACKAGE = "postgresql"
 OLDEST = 15
 """Oldest major version the services are written for."""
 SERVICES = ("auth", "ticket", "payment", "stats")
+AUDITOR = "auditor"
+"""Role of stats on the databases of ticket and payment; what it may do there their own migrations say."""
+AUDITED = ("ticket", "payment")
 
 _IPC_RMID = 0
 
@@ -99,7 +102,10 @@ def databases(site: Site) -> Step:
     async def run() -> str:
         admin = await asyncpg.connect(site.database_url("postgres"))
         try:
+            await _make_role(admin, AUDITOR, site)
             made = [name for name in SERVICES if await _make_database(admin, name, site)]
+            for name in AUDITED:
+                await _let_auditor_connect(admin, name)
         finally:
             await admin.close()
         return f"made {', '.join(made)}" if made else "were there"
@@ -108,19 +114,32 @@ def databases(site: Site) -> Step:
 
 
 async def _make_database(admin: asyncpg.Connection, name: str, site: Site) -> bool:
-    """Whether anything had to be made. Names are ours, not input: they need no quoting."""
-    if not await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
-        await admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{site.secret('postgres/' + name)}'")
+    """Whether anything had to be made."""
+    await _make_role(admin, name, site)
     if await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
         return False
     await create_database(admin, name, owner=name)
     return True
 
 
+async def _make_role(admin: asyncpg.Connection, name: str, site: Site) -> None:
+    """Names are ours, not input: they need no quoting."""
+    if not await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+        await admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{site.secret('postgres/' + name)}'")
+
+
 async def create_database(admin: asyncpg.Connection, name: str, owner: str) -> None:
-    """An empty database that only ``owner`` (and the admin) may use."""
+    """An empty database that only ``owner`` (and the admin) may use; ticket's and payment's the auditor too."""
     await admin.execute(f'CREATE DATABASE "{name}" OWNER "{owner}"')
     await admin.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+    if owner in AUDITED:
+        await _let_auditor_connect(admin, name)
+
+
+async def _let_auditor_connect(admin: asyncpg.Connection, name: str) -> None:
+    """A world that was made before there was an auditor may have no such role yet."""
+    if await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", AUDITOR):
+        await admin.execute(f'GRANT CONNECT ON DATABASE "{name}" TO {AUDITOR}')
 
 
 def bin_folder() -> Path | None:

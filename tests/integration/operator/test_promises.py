@@ -17,7 +17,7 @@ from tiketi_runtime.background import running
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
-from tiketi_services.ticket.queue.promises import PACKAGE, Promises
+from tiketi_services.ticket.queue.lottery.promises import PACKAGE, Promises
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
 from tiketi_services.ticket.sales.sales import Sales
 

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from tiketi_runtime import postgres
+from tiketi_runtime.outages import is_outage
 
 MakeDatabase = Callable[[str], Awaitable[str]]
 PACKAGE = "a_package_with_migrations"
@@ -112,3 +113,49 @@ async def test_a_pool_whose_connections_were_killed_works_again(url: str, pool: 
 
 async def test_times_are_in_utc(pool: postgres.Pool) -> None:
     assert await pool.fetchval("SHOW timezone") == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments"),
+    [("SELECT $1::int", ()), ("SELECT 1", (1,)), ("SELECT $1::int", ("the pool is closed",)), ("SELECT", (object(),))],
+    ids=str,
+)
+async def test_a_call_that_is_wrong_in_itself_is_no_outage(
+    pool: postgres.Pool, query: str, arguments: tuple[object, ...]
+) -> None:
+    with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError)) as raised:
+        await pool.fetch(query, *arguments)
+    assert not is_outage(raised.value), raised.value
+
+
+async def test_a_connection_or_pool_that_was_closed_under_us_is_an_outage(url: str) -> None:
+    pool = await postgres.connect(url, size=1)
+    errors: list[BaseException] = []
+
+    async def note(fetch: Callable[[str], Awaitable[object]], query: str = "SELECT 1") -> None:
+        try:
+            await fetch(query)
+        except Exception as error:  # noqa: BLE001 - whatever it is, is the question
+            errors.append(error)
+
+    async def kill(victim: int) -> None:
+        await _ask(url, f"SELECT pg_terminate_backend({victim})")
+        await asyncio.sleep(0.1)
+
+    async with pool.acquire() as connection:
+        victim = await connection.fetchval("SELECT pg_backend_pid()")
+        sleeping = asyncio.create_task(note(connection.fetch, "SELECT pg_sleep(5)"))
+        await asyncio.sleep(0.1)
+        await kill(victim)
+        await sleeping
+        await note(connection.fetch)
+    async with pool.acquire() as connection:
+        await connection.close()
+        await note(connection.fetch)
+    async with pool.acquire() as released:
+        pass
+    await note(released.fetch)
+    await pool.close()
+    await note(pool.fetch)
+    assert len(errors) == 5
+    assert [error for error in errors if not is_outage(error)] == []

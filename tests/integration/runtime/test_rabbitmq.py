@@ -1,40 +1,25 @@
-"""Messages over a real broker: confirmed, applied, put back, buried, and found again after a lost connection."""
+"""Messages over a real broker: confirmed, applied, tried again, buried, and found again after a lost connection."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import uuid4
 
 import aio_pika
 import asyncpg
 import pytest
-from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from prometheus_client import REGISTRY
+from tests.integration.runtime.messages import SECONDS, Inbox, consuming, placed, send, send_when_possible, until
 
 from tiketi_local import rabbitmq as local_rabbitmq
 from tiketi_local.world import World
-from tiketi_runtime.contracts.identity import BuyerId, EventId, OrderId
-from tiketi_runtime.contracts.messages import AnyMessage, OrderPlaced, encode_message
+from tiketi_runtime import rabbitmq
+from tiketi_runtime.contracts.messages import AnyMessage, encode_message
 from tiketi_runtime.errors import Conflict, Unavailable
-from tiketi_runtime.rabbitmq import PREFETCH, Broker, BrokerUnavailable, NobodyListens
-
-SECONDS = 15
-
-
-def placed(order: str) -> OrderPlaced:
-    return OrderPlaced(
-        order=OrderId(order),
-        event=EventId("arena/first"),
-        buyer=BuyerId("anna"),
-        seats=(),
-        amount=1000,
-        currency="KRW",
-        order_name="First",
-        pay_by=datetime.now(UTC),
-    )
+from tiketi_runtime.rabbitmq import PREFETCH, TRIES, Broker, BrokerUnavailable, Header, NobodyListens
 
 
 @pytest.fixture
@@ -59,77 +44,12 @@ async def queue(amqp_url: str) -> AsyncIterator[str]:
             await channel.queue_delete(leftover)
 
 
-async def send(broker: Broker, message: OrderPlaced) -> None:
-    await broker.publish(encode_message(message), message.key, str(message.id))
-
-
-async def send_when_possible(broker: Broker, message: OrderPlaced) -> None:
-    async with asyncio.timeout(SECONDS):
-        while True:
-            try:
-                await send(broker, message)
-            except BrokerUnavailable:
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-
-class Inbox:
-    """A handler that remembers, and fails as often as it is told."""
-
-    def __init__(self, *failures: Exception) -> None:
-        self.failures = list(failures)
-        self.seen: list[str] = []
-        self.first = asyncio.Event()
-        self.done: asyncio.Queue[str] = asyncio.Queue()
-
-    async def __call__(self, message: AnyMessage) -> None:
-        self.seen.append(message.order)
-        self.first.set()
-        if self.failures:
-            raise self.failures.pop(0)
-        self.done.put_nowait(message.order)
-
-    async def next(self) -> str:
-        async with asyncio.timeout(SECONDS):
-            return await self.done.get()
-
-
-@asynccontextmanager
-async def consuming(
-    broker: Broker, channel: AbstractChannel, queue: str, handle: Callable[[AnyMessage], Awaitable[None]]
-) -> AsyncIterator[None]:
-    """Consume, once the queue is there, for as long as the block lasts."""
-    task = asyncio.create_task(broker.consume(queue, ["order.placed"], handle))
-    try:
-        await until(lambda: has_consumer(channel, queue))
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not await condition():  # noqa: ASYNC110 - the broker tells nobody
-            await asyncio.sleep(0.02)
-
-
-async def has_consumer(channel: AbstractChannel, queue: str) -> bool:
-    try:
-        declared = await channel.declare_queue(queue, passive=True)
-    except ChannelNotFoundEntity:
-        await channel.reopen()
-        return False
-    return bool(declared.declaration_result.consumer_count)
-
-
-async def dead_letter(channel: AbstractChannel, queue: str) -> bytes:
+async def dead_letter(channel: AbstractChannel, queue: str) -> AbstractIncomingMessage:
     async with asyncio.timeout(SECONDS):
         async with (await channel.get_queue(f"{queue}.dead")).iterator() as messages:
             message = await anext(messages)
             await message.ack()
-    return message.body
+    return message
 
 
 async def test_a_message_reaches_its_consumer(broker: Broker, channel: AbstractChannel, queue: str) -> None:
@@ -163,7 +83,7 @@ async def test_messages_wait_for_a_consumer_that_is_away(broker: Broker, channel
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_an_outage_puts_the_message_back(
+async def test_a_message_that_meets_an_outage_is_tried_again(
     broker: Broker, channel: AbstractChannel, queue: str, failure: Exception
 ) -> None:
     inbox = Inbox(failure)
@@ -173,7 +93,7 @@ async def test_an_outage_puts_the_message_back(
     assert inbox.seen == ["a", "a"]
 
 
-async def test_a_message_put_back_does_not_hold_up_the_others(
+async def test_a_message_that_waits_does_not_hold_up_the_others(
     broker: Broker, channel: AbstractChannel, queue: str
 ) -> None:
     inbox = Inbox(Unavailable("later"))
@@ -206,11 +126,74 @@ async def test_no_more_than_the_prefetch_are_worked_on_at_once(
     assert 1 < most <= PREFETCH
 
 
-async def test_a_message_that_cannot_be_applied_is_buried(broker: Broker, channel: AbstractChannel, queue: str) -> None:
-    message = placed("a")
-    async with consuming(broker, channel, queue, Inbox(Conflict("never"))):
+async def test_a_message_that_is_refused_is_buried_at_once_with_the_reason(
+    broker: Broker, channel: AbstractChannel, queue: str
+) -> None:
+    message, inbox = placed("a"), Inbox(Conflict("never"))
+    async with consuming(broker, channel, queue, inbox):
         await send(broker, message)
-        assert await dead_letter(channel, queue) == encode_message(message)
+        letter = await dead_letter(channel, queue)
+    assert (letter.body, letter.message_id) == (encode_message(message), str(message.id))
+    assert inbox.seen == ["a"]
+    headers = letter.headers
+    assert (headers[Header.REASON], headers[Header.DETAIL]) == ("conflict", "never")
+    assert (headers[Header.KEY], headers[Header.TRIES], headers[Header.REPLAYS]) == ("order.placed", 1, 0)
+    assert datetime.fromisoformat(str(headers[Header.DIED_AT])).tzinfo is not None
+
+
+async def test_an_unexpected_error_is_tried_again_before_the_message_is_buried(
+    broker: Broker, channel: AbstractChannel, queue: str
+) -> None:
+    broken, inbox = KeyError("seats"), Inbox(*[KeyError("seats")] * TRIES)
+    async with consuming(broker, channel, queue, inbox):
+        await send(broker, placed("a"))
+        letter = await dead_letter(channel, queue)
+    assert inbox.seen == ["a"] * TRIES
+    assert (letter.headers[Header.REASON], letter.headers[Header.DETAIL]) == ("KeyError", str(broken))
+
+
+async def test_an_unexpected_error_that_passes_buries_nothing(
+    broker: Broker, channel: AbstractChannel, queue: str
+) -> None:
+    inbox = Inbox(*[KeyError("seats")] * (TRIES - 1))
+    async with consuming(broker, channel, queue, inbox):
+        await send(broker, placed("a"))
+        assert await inbox.next() == "a"
+
+
+async def test_dead_letters_hold_up_nobody_behind_them(broker: Broker, channel: AbstractChannel, queue: str) -> None:
+    """More of them than are worked on side by side."""
+    count = 2 * PREFETCH
+    inbox = Inbox(*[Conflict("never")] * count)
+    async with consuming(broker, channel, queue, inbox):
+        await asyncio.gather(*(send(broker, placed("bad")) for _ in range(count)))
+        await send(broker, placed("good"))
+        assert await inbox.next() == "good"
+
+
+async def test_a_dead_letter_that_cannot_be_written_is_not_lost(
+    broker: Broker, channel: AbstractChannel, queue: str
+) -> None:
+    """Without a place for dead letters the message goes back, and is tried again."""
+    inbox = Inbox(Conflict("not yet"))
+    async with consuming(broker, channel, queue, inbox):
+        await channel.queue_delete(f"{queue}.dead")
+        await send(broker, placed("a"))
+        assert await inbox.next() == "a"
+
+
+async def test_dead_letters_are_counted(
+    broker: Broker, channel: AbstractChannel, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq, "_COUNT_SECONDS", 0.05)
+    async with consuming(broker, channel, queue, Inbox(Conflict("never"))):
+        await send(broker, placed("a"))
+
+        async def is_counted() -> bool:
+            return REGISTRY.get_sample_value("tiketi_dead_letters", {"queue": queue}) == 1
+
+        await until(is_counted)
+    assert REGISTRY.get_sample_value("tiketi_messages_consumed_total", {"queue": queue, "result": "dead"}) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"key": "order.unknown"}', b'{"key": "order.placed"}'])
@@ -220,7 +203,8 @@ async def test_a_message_that_cannot_be_read_is_buried(
     inbox = Inbox()
     async with consuming(broker, channel, queue, inbox):
         await broker.publish(body, "order.placed", "x")
-        assert await dead_letter(channel, queue) == body
+        letter = await dead_letter(channel, queue)
+    assert (letter.body, letter.headers[Header.REASON]) == (body, "unreadable")
     assert inbox.seen == []
 
 

@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiketi_runtime.settings import RuntimeSettings
 from tiketi_runtime.web import server_config
-from tiketi_services.ticket.queue.fanout import Audience, event_frame
-from tiketi_services.ticket.queue.positions import GROUP
-from tiketi_services.ticket.queue.sockets import LIVE_EVENT, NAMESPACE, Sockets
+from tiketi_services.ticket.queue.places.positions import GROUP
+from tiketi_services.ticket.queue.push.fanout import Audience, event_frame
+from tiketi_services.ticket.queue.push.sockets import LIVE_EVENT, NAMESPACE, Sockets
 
 PATH: Final = "/events/demo/push/live/"
 STATE: Final[Mapping[str, Any]] = {

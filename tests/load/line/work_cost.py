@@ -27,8 +27,8 @@ from tests.load.line.stand import ROOT
 from tiketi_local.crowd.work import Search
 from tiketi_runtime.contracts.identity import PUBLIC, EventId
 from tiketi_runtime.security import Mac
-from tiketi_services.ticket.queue.gate import PURPOSE, Challenge
-from tiketi_services.ticket.queue.work import lifetime, solves
+from tiketi_services.ticket.queue.gates.gate import PURPOSE, Challenge
+from tiketi_services.ticket.queue.gates.work import lifetime, solves
 
 KEPT: Final = RESULTS.with_name("work.json")
 DOCUMENT: Final = ROOT / "docs" / "bots.md"

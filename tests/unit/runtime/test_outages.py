@@ -15,6 +15,7 @@ from tiketi_runtime.outages import is_outage
         ConnectionRefusedError(),
         TimeoutError(),
         asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InterfaceError("cannot call Connection.fetchrow(): connection has been released back to the pool"),
         asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
         asyncpg.AdminShutdownError("terminating connection"),
         redis.ConnectionError(),
@@ -25,7 +26,13 @@ def test_a_store_that_is_away_is_an_outage(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError(), asyncpg.UniqueViolationError("twice"), redis.ResponseError("WRONGTYPE")]
+    "error",
+    [
+        ValueError(),
+        asyncpg.UniqueViolationError("twice"),
+        asyncpg.InterfaceError("the server expects 2 arguments for this query, 1 was passed"),
+        redis.ResponseError("WRONGTYPE"),
+    ],
 )
 def test_a_fault_of_ours_is_none(error: Exception) -> None:
     assert not is_outage(error)

@@ -1,0 +1,1 @@
+"""Purchases while everything around them breaks, and what must be true afterwards. See docs/faults.md."""
