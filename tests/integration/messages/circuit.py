@@ -33,6 +33,7 @@ from tiketi_services.ticket.orders.consumers import consume as consume_in_ticket
 from tiketi_services.ticket.queue.pace.answers import Answers
 
 TAP = "test.tap"
+QUEUES = ("ticket.payments", "payment.orders", "stats.sales")
 DRAINED_SECONDS = 60
 RELAYS = 2
 """Of each service: as with two pods."""
@@ -77,7 +78,7 @@ class Circuit:
             await aio_pika.connect(self.amqp_url) as connection,
             connection.channel() as channel,
         ):
-            for queue in ("ticket.payments", "payment.orders", "stats.sales"):
+            for queue in QUEUES:
                 while not await has_consumer(channel, queue):  # noqa: ASYNC110 - the broker tells nobody
                     await asyncio.sleep(0.05)
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import aio_pika
 import pytest
 from tests.integration.conftest import MakeDatabase
-from tests.integration.messages.circuit import Circuit
+from tests.integration.messages.circuit import QUEUES, Circuit
 from tests.integration.ticket.orders.box_office import EVENT, Stage
 from tests.integration.ticket.orders.conftest import database_url, pool, shared_pool, stage
 
@@ -16,9 +17,17 @@ __all__ = ["database_url", "pool", "shared_pool", "stage"]
 ROOM = 2000
 
 
+async def forget_messages(amqp_url: str) -> None:
+    """What came twice in a test may be in the queues when it ends, and would be news to the databases of the next."""
+    async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+        for queue in QUEUES:
+            await channel.queue_delete(queue)
+
+
 @pytest.fixture
 async def circuit(stage: Stage, database: MakeDatabase, amqp_url: str) -> AsyncIterator[Circuit]:
     """A sale with room for all, nothing sold, no message sent."""
+    await forget_messages(amqp_url)
     sheet = await stage.office.sales.sheet(EVENT)
     sections = [section for section in sheet.sections if section.name != "ST"]
     await stage.change(sections=(*sections, Section(name="ST", price=70_000, capacity=ROOM)))
