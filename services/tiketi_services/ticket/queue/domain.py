@@ -367,8 +367,6 @@ class Claim:
     session: str
     claimed_at: datetime
     ends_at: datetime
-    is_late: bool = False
-    """So much of the session has passed that it is not to begin now: the place is given back instead."""
 
 
 # --- Time

@@ -10,7 +10,7 @@ from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
 from tiketi_runtime.outages import is_outage
 from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering
-from tiketi_services.ticket.queue.repository import ClaimArchive, Lines, Loss, UnrecordedClaims, entry_of
+from tiketi_services.ticket.queue.repository import MOST_CLAIMS, ClaimArchive, Lines, Loss, UnrecordedClaims, entry_of
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class ClaimRecorder:
     """Group commit: while one batch is being written the next one gathers, and is then written by one statement.
 
-    A claim costs its buyer one or two commits of waiting, and PostgreSQL a commit for as many as came meanwhile. When
-    PostgreSQL was away for half a session, nobody gets what is left of it: the place is given back.
+    A claim costs its buyer one or two commits of waiting, and PostgreSQL a commit for as many as came meanwhile. A
+    session that was over before PostgreSQL could begin it did not spend its place: that is given back.
     """
 
     def __init__(self, archive: ClaimArchive, unrecorded: UnrecordedClaims, lines: Lines) -> None:
@@ -49,9 +49,12 @@ class ClaimRecorder:
     async def check_spent(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> None:
         """Redis says that the place was spent for this session, which is over. Raises AlreadyAdmitted if it was.
 
-        Else nobody was ever told of it, and the place is given back.
+        Else nobody was ever told of it, and the place is given back. What waits to be recorded is recorded first: a
+        session that its buyer has left spent the place, too.
         """
-        if await self._archive.is_spent(event, line, buyer):
+        while await self.record_left_over([event]) >= MOST_CLAIMS:
+            pass
+        if await self._archive.is_spent(event, line, buyer, session):
             raise AlreadyAdmitted("Your place was used: your shopping session is over.")
         await self._lines.give_back(event, line, buyer, session)
 

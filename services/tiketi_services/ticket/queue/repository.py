@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -311,11 +311,10 @@ class UnrecordedClaims:
         pipeline = self._redis.pipeline(transaction=False)
         for event in events:
             pipeline.zrange(EventKeys(event).unrecorded, 0, MOST_CLAIMS - 1, withscores=True)
-            pipeline.get(EventKeys(event).clock)
-        found: list[Any] = await pipeline.execute() if events else []
+        batches: list[list[tuple[bytes, float]]] = await pipeline.execute() if events else []
         return [
-            _read_claim(event, member, claimed_at, from_ms(int(clock or 0)))
-            for event, batch, clock in zip(events, found[::2], found[1::2], strict=True)
+            _read_claim(event, member, claimed_at)
+            for event, batch in zip(events, batches, strict=True)
             for member, claimed_at in batch
         ]
 
@@ -336,8 +335,7 @@ class Loss(Enum):
     SPENT = "spent"
     """The place was spent before, by another session."""
     LATE = "late"
-    """Redis was lost since and is rebuilt without the claim, or too little of its session is left: the place is still
-    the buyer's."""
+    """Redis was lost since and is rebuilt without the claim, or its session is over: the place is still the buyer's."""
 
 
 class ClaimArchive:
@@ -362,16 +360,16 @@ class ClaimArchive:
             [claim.seq for claim in claims],
             [claim.claimed_at for claim in claims],
             [claim.ends_at for claim in claims],
-            [claim.is_late for claim in claims],
         )
         if done == f"INSERT 0 {len(claims)}":
             return {}
         rows = await self._pool.fetch(self._sql["lost_claims"], *columns)
         return {claims[row["number"] - 1]: Loss.SPENT if row["is_spent"] else Loss.LATE for row in rows}
 
-    async def is_spent(self, event: EventId, line: Line, buyer: BuyerId) -> bool:
-        """Whether the place was spent: PostgreSQL has a session that came of it."""
-        return await self._pool.fetchrow(self._sql["session_of_buyer"], event, line, buyer) is not None
+    async def is_spent(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> bool:
+        """Whether the place was spent for this session, or for another that is over."""
+        row = await self._pool.fetchrow(self._sql["session_of_buyer"], event, line, buyer)
+        return row is not None and (row["session"] == session or not row["is_live"])
 
     async def end(self, event: EventId, buyer: BuyerId, line: Line | None) -> None:
         """End the buyer's session before its time: in one line, or in all."""
@@ -407,9 +405,6 @@ def entry_of(claim: Claim) -> str:
     return f"[{claim.epoch}, {fields}, {to_ms(claim.ends_at)}]"
 
 
-def _read_claim(event: EventId, member: bytes, claimed_at: float, now: datetime) -> Claim:
-    """``now`` is the event's time, as of the last script that was run for it."""
+def _read_claim(event: EventId, member: bytes, claimed_at: float) -> Claim:
     epoch, line, buyer, seq, session, ends = json.loads(member)
-    begins, ends_at = from_ms(int(claimed_at)), from_ms(ends)
-    is_late = ends_at - now < (ends_at - begins) / 2
-    return Claim(event, Line(line), epoch, BuyerId(buyer), Seq(seq), session, begins, ends_at, is_late)
+    return Claim(event, Line(line), epoch, BuyerId(buyer), Seq(seq), session, from_ms(int(claimed_at)), from_ms(ends))

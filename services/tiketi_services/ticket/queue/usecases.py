@@ -253,19 +253,8 @@ async def _claim(queue: Queue, sale: SaleSheet, line: LineSheet, receipt: Receip
         await queue.recorder.check_spent(terms.event, terms.line, receipt.buyer, spent.session)
         raise NotReady(_PLACE_IS_BACK, retryAfter=1) from spent
     if turn.session is not None and turn.until is not None:
-        is_late = not turn.began_now and to_ms(turn.until) - to_ms(turn.now) < terms.session / 2
         await queue.recorder.record(
-            Claim(
-                terms.event,
-                terms.line,
-                turn.epoch,
-                receipt.buyer,
-                receipt.seq,
-                turn.session,
-                turn.now,
-                turn.until,
-                is_late,
-            )
+            Claim(terms.event, terms.line, turn.epoch, receipt.buyer, receipt.seq, turn.session, turn.now, turn.until)
         )
     return turn
 
@@ -284,7 +273,7 @@ async def leave(queue: Queue, sale: SaleSheet, line_name: str, buyer: BuyerId, r
     receipt = open_receipt(queue, sale, line_name, buyer, receipt_word)
     left = await queue.lines.leave(sale.event, receipt.line, buyer)
     # Redis never hears of a session begun past the line.
-    if left.had_session or receipt.seq == 0:
+    if left.had_session or queue.door.is_of(sale.event):
         await queue.recorder.end(sale.event, buyer, receipt.line)
 
 

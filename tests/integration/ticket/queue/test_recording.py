@@ -10,14 +10,14 @@ from importlib.resources import files
 import asyncpg
 import pytest
 from tests.integration.conftest import MakeDatabase
-from tests.integration.ticket.queue.lines import ANNA, BORIS, Scene, allow, later
+from tests.integration.ticket.queue.lines import ANNA, BORIS, Scene, allow
 
 from tiketi_runtime import postgres
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, Line, Seq
 from tiketi_runtime.postgres import Pool
-from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering, Standing
+from tiketi_services.ticket.queue.domain import AlreadyAdmitted, Claim, Recovering, Standing, from_ms, to_ms
 from tiketi_services.ticket.queue.recording import ClaimRecorder
-from tiketi_services.ticket.queue.repository import ClaimArchive, Spent, UnrecordedClaims
+from tiketi_services.ticket.queue.repository import ClaimArchive, Spent, UnrecordedClaims, entry_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 VIP = Line("vip")
@@ -162,51 +162,6 @@ async def claim_anew(scene: Scene, buyer: BuyerId) -> str:
     return turn.session
 
 
-async def test_a_claim_that_postgresql_would_hear_of_too_late_is_given_back(
-    scene: Scene, tables: Pool, recorder: ClaimRecorder
-) -> None:
-    scene.change(slots=1, session=600_000)
-    claim = await admit(scene, ANNA)
-    await later(scene, 300_001)
-    await scene.state()
-    await scene.join(BORIS)
-    assert await recorder.record_left_over([scene.terms.event]) == 1
-    assert await recorder.record_left_over([scene.terms.event]) == 0
-    assert await kept(tables, scene) == []
-    assert await scene.count("admitted") == 0
-    assert await claim_anew(scene, ANNA) != claim.session
-
-
-async def test_with_more_than_half_of_it_left_a_session_goes_on(
-    scene: Scene, tables: Pool, recorder: ClaimRecorder
-) -> None:
-    scene.change(session=600_000)
-    claim = await admit(scene, ANNA)
-    await later(scene, 290_000)
-    await scene.state()
-    await recorder.record_left_over([scene.terms.event])
-    assert [row["session"] for row in await kept(tables, scene)] == [claim.session]
-    assert (await scene.claim(ANNA)).session == claim.session
-
-
-async def test_a_buyer_who_asks_again_too_late_gets_the_place_back(
-    scene: Scene, tables: Pool, recorder: ClaimRecorder
-) -> None:
-    scene.change(session=600_000)
-    claim = await admit(scene, ANNA)
-    with pytest.raises(Recovering):
-        await recorder.record(replace(claim, is_late=True))
-    assert await scene.redis.zcard(scene.keys.unrecorded) == 0
-    assert await claim_anew(scene, ANNA) != claim.session
-
-
-async def test_a_late_claim_that_was_kept_in_time_stays(scene: Scene, tables: Pool, recorder: ClaimRecorder) -> None:
-    claim = await admit(scene, ANNA)
-    await recorder.record(claim)
-    await recorder.record(replace(claim, is_late=True))
-    assert (await scene.claim(ANNA)).session == claim.session
-
-
 async def test_a_session_that_is_over_is_not_begun(scene: Scene, tables: Pool, recorder: ClaimRecorder) -> None:
     over = datetime.now(UTC) - timedelta(seconds=1)
     with pytest.raises(Recovering):
@@ -214,12 +169,46 @@ async def test_a_session_that_is_over_is_not_begun(scene: Scene, tables: Pool, r
     assert await kept(tables, scene) == []
 
 
+async def over_before_it_was_recorded(scene: Scene, claim: Claim) -> None:
+    """The claim as an outage of PostgreSQL leaves it behind that lasted longer than the session."""
+    now = to_ms(datetime.now(UTC))
+    over = replace(claim, claimed_at=from_ms(now - 21_000), ends_at=from_ms(now - 1_000))
+    await scene.redis.delete(scene.keys.unrecorded)
+    await scene.redis.zadd(scene.keys.unrecorded, {entry_of(over): now - 21_000})
+    await scene.redis.zadd(scene.keys.active, {claim.buyer: now - 1_000})
+
+
+async def test_a_session_that_is_over_when_postgresql_is_back_is_given_back(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    scene.change(session=20_000)
+    claim = await admit(scene, ANNA)
+    await over_before_it_was_recorded(scene, claim)
+    assert await recorder.record_left_over([scene.terms.event]) == 1
+    assert await recorder.record_left_over([scene.terms.event]) == 0
+    assert await kept(tables, scene) == []
+    assert await scene.count("admitted") == 0
+    assert await claim_anew(scene, ANNA) != claim.session
+
+
+async def test_a_session_that_was_left_before_it_was_recorded_did_spend_the_place(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    claim = await admit(scene, ANNA)
+    await scene.leave(ANNA)
+    with pytest.raises(Spent) as spent:
+        await scene.claim(ANNA)
+    with pytest.raises(AlreadyAdmitted):
+        await recorder.check_spent(scene.terms.event, PUBLIC, ANNA, spent.value.session)
+    assert [row["session"] for row in await kept(tables, scene)] == [claim.session]
+
+
 async def test_a_session_that_ended_before_postgresql_heard_of_it_did_not_spend_the_place(
     scene: Scene, tables: Pool, recorder: ClaimRecorder
 ) -> None:
     scene.change(session=20_000)
     claim = await admit(scene, ANNA)
-    await later(scene, 25_000)
+    await over_before_it_was_recorded(scene, claim)
     with pytest.raises(Spent) as spent:
         await scene.claim(ANNA)
     assert spent.value.session == claim.session
