@@ -6,13 +6,15 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 from tiketi_runtime.errors import TiketiError
 from tiketi_runtime.outages import is_outage
+
+_CANCEL_AGAIN_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +34,7 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.remove_done_callback(_stop_process)
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
 
 
 async def every(
@@ -57,6 +58,15 @@ async def every(
                 log.warning("a part is away", extra={"what": what, "error": trouble})
         spent = time.monotonic() - began if is_punctual else 0
         await asyncio.sleep(max(0, interval.total_seconds() - spent))
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: a library may lose a cancellation that comes while it closes something."""
+    pending: Collection[asyncio.Task[None]] = tasks  # asyncio.wait takes no empty one
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _stop_process(ended: asyncio.Task[None]) -> None:

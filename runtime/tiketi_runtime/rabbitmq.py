@@ -146,7 +146,9 @@ class Broker:
             try:
                 await self._consume_once(queue, keys, handle)
                 log.warning("consumer ended by the broker", extra={"queue": queue})
-            except Exception as error:  # noqa: BLE001 - whatever ended it, a consumer comes back
+            except Exception as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError from error  # closing the iterator had hidden it
                 log.warning("broker away", extra={"queue": queue, "error": f"{type(error).__name__}: {error}"})
             await asyncio.sleep(_RECONNECT_SECONDS)
 
