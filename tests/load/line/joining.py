@@ -11,7 +11,7 @@ import msgspec
 from tests.load.line.load import Reply, request_bytes, send_all
 from tests.load.line.stand import Server, Stand
 
-CONNECTIONS = 64
+CONNECTIONS = 256
 _IDLE_SECONDS = 2
 
 
