@@ -89,13 +89,18 @@ faults: install packages ## A minute of faults, the payment protocol against its
 	@TIKETI_WORLD=faults $(BIN)/pytest tests/faults
 
 .PHONY: test-faults
-test-faults: install packages ## Purchases while everything breaks (SEED=any MINUTES=10 TRIES=1000000), into build/faults/
+test-faults: install packages ## Purchases while everything breaks (SEED=any MINUTES=10 PAYMENTS=0 BUYERS=16 TRIES=1000000), into build/faults/
 	@TIKETI_WORLD=faults $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),10) \
-		--tries $(or $(TRIES),1000000)
+		--payments $(or $(PAYMENTS),0) --buyers $(or $(BUYERS),16) --tries $(or $(TRIES),1000000)
 
 .PHONY: test-mutants
 test-mutants: install packages ## Take one guard after the other away: a check must notice each
 	@TIKETI_WORLD=mutants $(BIN)/pytest -v tests/faults/test_mutants.py
+
+.PHONY: test-openapi
+test-openapi: install packages ## Requests made from the OpenAPI documents (SEED=1 EXAMPLES=500 for each operation)
+	@TIKETI_WORLD=openapi TIKETI_OPENAPI_SEED=$(or $(SEED),1) TIKETI_OPENAPI_EXAMPLES=$(or $(EXAMPLES),500) \
+		$(BIN)/pytest tests/integration/openapi
 
 # --- Numbers
 
@@ -103,13 +108,17 @@ test-mutants: install packages ## Take one guard after the other away: a check m
 bench-line: install packages ## Measure the line (ROWS=P1,P9 for some rows, ROUNDS=5); into build/bench/
 	@TIKETI_WORLD=bench $(BIN)/python -m tests.load.line --rows "$(ROWS)" --rounds $(or $(ROUNDS),5)
 
+.PHONY: bench-orders
+bench-orders: install packages ## Measure purchases (ROWS=P4,P8 for some rows, ROUNDS=5); into build/bench/
+	@TIKETI_WORLD=bench $(BIN)/python -m tests.load.orders --rows "$(ROWS)" --rounds $(or $(ROUNDS),5)
+
 .PHONY: bench-seat-map
 bench-seat-map: install packages ## Measure the seat map: bytes, cost of a live change, age
 	@TIKETI_WORLD=bench $(BIN)/python -m tests.load.seat_map
 
 .PHONY: bench-readme
 bench-readme: install ## Write what was measured last into README.md and docs/
-	@$(BIN)/python -m tests.load.line.readme
+	@$(BIN)/python -m tests.load.readme
 
 # --- Housekeeping
 

@@ -25,6 +25,7 @@ from tiketi_operator.sale import (
     check_sale,
     compile_sale,
     keep_draws,
+    late_refunds,
     opened_before_creation,
 )
 from tiketi_operator.settings import OperatorSettings
@@ -302,6 +303,9 @@ def _notices(case: Case, status: TicketEventStatus) -> tuple[Notice, ...]:
     if case.event.status.phase is None and case.sale is not None and opened_before_creation(case.event):
         message = "spec.sale.opensAt was past when the event was created: it opens at once, without being prepared."
         found.append(Notice("OpensAtOnce", message, is_warning=True))
+    is_new = case.event.status.observed_generation != case.event.generation
+    if is_new and case.sale is not None and (late := late_refunds(case.event)) is not None:
+        found.append(Notice("RefundsEndLate", late, is_warning=True))
     return tuple(found)
 
 

@@ -35,6 +35,8 @@ Chains = Mapping[str, Chain]
 
 _WARNING: Final = timedelta(minutes=1)
 """Least time between the news that a draw was brought forward and the draw."""
+_TIME_TO_SELL_AGAIN: Final = timedelta(minutes=30)
+"""Seats of a ticket that is given back return to the sale after up to 12 minutes, and then have to be found."""
 _NO_BOOKS: Final[Books] = MappingProxyType({})
 
 
@@ -128,6 +130,21 @@ def was_over_at_creation(event: TicketEvent) -> bool:
 def opened_before_creation(event: TicketEvent) -> bool:
     """Whether the on-sale time was past when the object was created: it opens at once, unprepared."""
     return event.creation_timestamp is not None and event.spec.sale.opens_at < event.creation_timestamp
+
+
+def late_refunds(event: TicketEvent) -> str | None:
+    """What to tell the organiser if buyers may give tickets back when nobody can buy them any more; else None."""
+    sale, starts = event.spec.sale, event.spec.starts_at
+    if sale.refunds_until is None:
+        return None
+    name, end = min(("spec.sale.closesAt", sale.closes_at), ("spec.startsAt", starts), key=lambda each: each[1])
+    if sale.refunds_until <= end - _TIME_TO_SELL_AGAIN:
+        return None
+    return (
+        f"spec.sale.refundsUntil is later than {_TIME_TO_SELL_AGAIN // timedelta(minutes=1)} minutes before {name}:"
+        " seats of tickets that are given back late are refunded, and nobody can buy them again. Set it earlier unless"
+        " that is what you want."
+    )
 
 
 def compile_sale(event: TicketEvent, policy: QueuePolicy, books: Books = _NO_BOOKS) -> SaleContent:
@@ -239,7 +256,9 @@ def _keep_draw(
         return line, None
     beacon = None if line.beacon is None else told.beacon  # it may be withdrawn at any time
     kept = line.model_copy(update={"draw_at": told.draw_at, "beacon": beacon})
-    return kept, None if told.draw_at <= now else _too_soon(line, told.draw_at)
+    if told.draw_at > now:
+        return kept, _too_soon(line, told.draw_at)
+    return kept, None if is_held or line.draw_at <= told.draw_at else _held(line, told.draw_at)
 
 
 def _too_late(line: LineSheet, joins_from: datetime) -> KeptDraw:
@@ -266,6 +285,15 @@ def _too_soon(line: LineSheet, draw_at: datetime) -> KeptDraw:
         f"Line {line.name} is drawn at {draw_at.isoformat()} all the same: buyers who joined it count on that, and the "
         f"draw was brought forward with less than {format_duration(_WARNING)} of warning. Set spec.sale.opensAt (of a "
         "presale: its opensAt), or spec.lottery.drawBefore of the QueuePolicy, to a time that leaves as much, or back.",
+    )
+
+
+def _held(line: LineSheet, draw_at: datetime) -> KeptDraw:
+    return KeptDraw(
+        "DrawHeld",
+        f"Line {line.name} keeps the order of its draw at {draw_at.isoformat()}: a line is drawn once, however often "
+        "its sale is postponed or made again under the same name. For another draw make a new event, with another "
+        "name.",
     )
 
 

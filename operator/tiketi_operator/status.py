@@ -97,6 +97,8 @@ def inventory_fact(audit: AuditReport | None, now: datetime) -> Fact:
     if audit.mismatches:
         message = f"{audit.mismatches} mismatches: {audit.message}. Nobody is admitted, nothing new is held. {mend}"
         return Fact(FALSE, "Mismatch", message, settles=False)
+    if audit.stopped and audit.message:
+        return Fact(FALSE, "EventCancelled", f"{audit.message}. See docs/refunds.md.", settles=False)
     if audit.stopped:
         return Fact(
             FALSE, "Stopped", f"All agree now, and the sale is stopped until it is resumed. {mend}", settles=False

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiketi_runtime.errors import TiketiError, TooLarge
 from tiketi_runtime.observability import REQUEST_SECONDS
-from tiketi_runtime.problems import problem_of, problem_response
+from tiketi_runtime.problems import REFUSAL, problem_of, problem_response
 
 _JSON: Final = (b"content-type", b"application/json")
 _PROCESS: Final = secrets.token_hex(8).encode()
@@ -33,6 +33,7 @@ _numbers = itertools.count(1)
 
 log = logging.getLogger(__name__)
 
+_COUNTED_ONLY: Final = frozenset((428, 429))
 _CLIENT_CLOSED_REQUEST = 499
 """For the metrics only: there is nobody left to answer."""
 
@@ -61,8 +62,11 @@ class Edge:
             problem = _problem(error, scope, request_id)
             if answer.started:  # too late for another one: the server breaks the connection off
                 raise
+            if problem.is_noted:
+                scope[REFUSAL] = problem.code
             await problem_response(problem)(scope, receive, answer)
         finally:
+            _note_refusal(scope, answer.status, request_id)
             self._timers.observe(scope, answer.status, started)
 
 
@@ -88,6 +92,19 @@ class _Timers:
 
 def _problem(error: Exception, scope: Scope, request_id: bytes) -> TiketiError:
     return problem_of(error, {"path": scope["path"], "request_id": request_id.decode("latin-1")})
+
+
+def _note_refusal(scope: Scope, status: int, request_id: bytes) -> None:
+    """The audit's line: what was refused and why. Of the caller it says nothing; the request's id leads to the rest.
+
+    What a crowd hears by the thousand while all is well (come later, do work) is counted only, by the timers.
+    """
+    if REFUSAL not in scope or status in _COUNTED_ONLY or not 400 <= status < 500:
+        return
+    parameters = scope.get("path_params", {})
+    event = "/".join(parameters[name] for name in ("namespace", "name") if name in parameters)
+    told = {"code": scope[REFUSAL], "status": status, "method": scope["method"], "route": _route(scope)}
+    log.info("refused", extra={**told, "event": event, "request_id": request_id.decode("latin-1")})
 
 
 class _Answer:
@@ -188,12 +205,16 @@ class Shortcut:
             except ClientDisconnect:
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
-                answer = problem_response(_problem(error, scope, request_id))
+                problem = _problem(error, scope, request_id)
+                if problem.is_noted:
+                    scope[REFUSAL] = problem.code
+                answer = problem_response(problem)
             status = answer.status_code
             headers = [*answer.raw_headers, (b"x-request-id", request_id)]
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": answer.body})
         finally:
+            _note_refusal(scope, status, request_id)
             self._timers.observe(scope, status, started)
 
 

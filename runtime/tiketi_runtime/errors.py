@@ -16,6 +16,10 @@ class TiketiError(Exception):
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     title: ClassVar[str] = "Internal error"
+    is_noted: ClassVar[bool] = True
+    """Whether the audit's log has a line of it; not for what a crowd hears by the thousand while all is well."""
+    documented_members: ClassVar[dict[str, Any]] = {}
+    """JSON schemas of members that are always there, for the OpenAPI document."""
 
     def __init__(self, detail: str = "", **members: Any) -> None:
         super().__init__(detail or self.title)

@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import HeaderParseError
-from email.headerregistry import Address
+from email.header import Header
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UniqueUnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP as MAIL_POLICY
+from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, getaddresses
-from typing import Final, Self
+from typing import Any, Final, Self, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -26,8 +27,36 @@ from tiketi_runtime.errors import TiketiError, Unavailable
 
 _PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+SomePolicy: TypeAlias = "EmailPolicy[EmailMessage]"
+_LINE: Final = 76
+"""Characters of a line with an encoded word (RFC 2047, 2)."""
 _SERVICE_NOT_AVAILABLE: Final = 421
 """RFC 5321, 3.8: the server closes the connection, whatever was asked."""
+
+
+class _Subject(UniqueUnstructuredHeader):
+    """Encoded as a whole. The library encodes word by word, and readers then drop the spaces between the words."""
+
+    @classmethod
+    def parse(cls, string: str, kwds: dict[str, Any]) -> None:
+        """Take it as it is: what looks like an encoded word was typed so, and is not decoded."""
+        kwds.update(parse_tree=None, decoded=string)
+
+    def fold(self, *, policy: SomePolicy) -> str:
+        """The header as it travels."""
+        text = str(self)
+        charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"
+        value = Header(text, charset, maxlinelen=_LINE, header_name="Subject").encode(linesep=policy.linesep)
+        return f"Subject: {value}{policy.linesep}"
+
+
+def _policy() -> SomePolicy:
+    registry = HeaderRegistry()
+    registry.map_to_type("subject", cast("type[BaseHeader]", _Subject))
+    return SMTP.clone(header_factory=registry)
+
+
+_POLICY: Final = _policy()
 
 
 class MailServerAway(Unavailable):
@@ -146,7 +175,7 @@ async def _part(smtp: aiosmtplib.SMTP) -> None:
 
 def _message(mail: Mail, sender: Address) -> EmailMessage:
     """Raises ValueError if the address is none that SMTP can carry."""
-    message = EmailMessage(policy=MAIL_POLICY)
+    message = EmailMessage(policy=_POLICY)
     message["From"] = sender
     message["To"] = _recipient(mail.to)
     message["Subject"] = mail.subject

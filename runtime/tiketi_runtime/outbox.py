@@ -24,8 +24,10 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 from prometheus_client import Counter, Gauge
@@ -72,7 +74,7 @@ FROM (SELECT created_at FROM outbox WHERE sent_at IS NULL ORDER BY created_at LI
 """
 _DELETE_SENT = """
 DELETE FROM outbox WHERE id IN (
-  SELECT id FROM outbox WHERE created_at < clock_timestamp() - $1::interval AND sent_at IS NOT NULL
+  SELECT id FROM outbox WHERE created_at < clock_timestamp() - $1::interval AND sent_at IS NOT NULL AND NOT ({keep})
   LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 _DELETE_APPLIED = """
@@ -86,7 +88,12 @@ log = logging.getLogger(__name__)
 
 async def put(connection: Connection, message: Message) -> None:
     """Add a message to the outbox of the transaction under way."""
-    await connection.execute(_PUT, message.id, key_of(message), message.model_dump(mode="json", by_alias=True))
+    await connection.execute(_PUT, *row_of(message))
+
+
+def row_of(message: Message) -> tuple[UUID, str, Mapping[str, Any]]:
+    """Its id, key and body, for a statement that puts it into the outbox itself."""
+    return message.id, key_of(message), message.model_dump(mode="json", by_alias=True)
 
 
 async def is_new(connection: Connection, message: Message) -> bool:
@@ -177,9 +184,11 @@ class OutboxRelay:
 class Housekeeping:
     """Deletes what no redelivery can ask for any more, a little at a time; any number may run at once."""
 
-    def __init__(self, pool: Pool, *, has_outbox: bool = True) -> None:
+    def __init__(self, pool: Pool, *, has_outbox: bool = True, keep: str = "false") -> None:
+        """``keep``: a condition (SQL) on rows of the outbox that stay however old they are."""
         self._pool = pool
         self._has_outbox = has_outbox
+        self._delete_sent = _DELETE_SENT.format(keep=keep)
 
     async def run(self) -> None:
         """Delete until cancelled."""
@@ -188,7 +197,7 @@ class Housekeeping:
     async def clean(self) -> None:
         """Delete all that is old enough now."""
         if self._has_outbox:
-            await self._delete("outbox", _DELETE_SENT, KEEP_SENT)
+            await self._delete("outbox", self._delete_sent, KEEP_SENT)
         await self._delete("inbox", _DELETE_APPLIED, KEEP_APPLIED)
 
     async def _delete(self, table: str, statement: str, keep: timedelta) -> None:

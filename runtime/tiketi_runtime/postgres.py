@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 
@@ -19,6 +21,13 @@ log = logging.getLogger(__name__)
 
 # Any fixed number: two processes of one service must not migrate at the same time.
 _MIGRATION_LOCK = 0x7431_6B37
+
+
+LOCK_TIMEOUT: Final = timedelta(seconds=2)
+"""How long a migration waits for a lock at once: every query of the table that comes after it waits behind it."""
+LOCK_TRIES: Final = 60
+_LOCK_PAUSE_SECONDS: Final = 1.0
+"""In which those who waited go on."""
 
 
 async def connect(url: str, size: int = 8) -> Pool:
@@ -52,11 +61,13 @@ def load_queries(package: str) -> Mapping[str, str]:
     return MappingProxyType({file.name.removesuffix(".sql"): file.read_text() for file in _sql_files(package, "sql")})
 
 
-async def migrate(url: str, package: str) -> list[str]:
+async def migrate(url: str, package: str, lock_timeout: timedelta = LOCK_TIMEOUT, tries: int = LOCK_TRIES) -> list[str]:
     """Apply the migrations of ``<package>/sql/migrations`` that this database has not seen, in order of their names.
 
-    Each runs in a transaction of its own, under an advisory lock, so that any number of replicas may start at once.
-    Returns the names of those applied now.
+    Each runs in a transaction of its own, under an advisory lock, so that any number of replicas may start at once. One
+    that does not get its locks within ``lock_timeout`` is undone and tried again after a pause, so that a long
+    transaction before it does not stop the queries behind it; so is one that met a deadlock. Returns the names of those
+    applied now; raises asyncpg.LockNotAvailableError or DeadlockDetectedError after so many ``tries``.
     """
     connection = await asyncpg.connect(url)
     try:
@@ -69,15 +80,36 @@ async def migrate(url: str, package: str) -> list[str]:
         done = {row["name"] for row in rows}
         new = [file for file in _sql_files(package, "sql/migrations") if file.name not in done]
         for file in new:
-            async with connection.transaction():
-                await connection.execute(file.read_text())
-                await connection.execute(
-                    "INSERT INTO schema_migrations (package, name) VALUES ($1, $2)", package, file.name
-                )
+            await _apply(connection, package, file, lock_timeout, tries)
             log.info("migration applied", extra={"package": package, "migration": file.name})
         return [file.name for file in new]
     finally:
         await connection.close()
+
+
+async def _apply(
+    connection: asyncpg.Connection[asyncpg.Record],
+    package: str,
+    file: Traversable,
+    lock_timeout: timedelta,
+    tries: int,
+) -> None:
+    limit = f"{lock_timeout / timedelta(milliseconds=1):.0f}ms"
+    for left in reversed(range(tries)):
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT set_config('lock_timeout', $1, true)", limit)
+                await connection.execute(file.read_text())
+                await connection.execute(
+                    "INSERT INTO schema_migrations (package, name) VALUES ($1, $2)", package, file.name
+                )
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            if not left:
+                raise
+            log.warning("migration waits for a lock", extra={"package": package, "migration": file.name, "left": left})
+            await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _sql_files(package: str, folder: str) -> Iterator[Traversable]:

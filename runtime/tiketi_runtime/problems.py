@@ -18,6 +18,9 @@ from starlette.responses import JSONResponse, Response
 from tiketi_runtime.errors import InvalidRequest, TiketiError, Unavailable
 from tiketi_runtime.outages import is_outage
 
+REFUSAL: Final = "tiketi.refusal"
+"""Where the scope of a request says with which code it was refused."""
+
 log = logging.getLogger(__name__)
 
 
@@ -80,19 +83,23 @@ _MOST_FAULTS = 10
 """A body of 64 KiB can hold thousands of faults; an answer names the first few."""
 
 
-async def answer_problem(_: Request, error: Exception) -> Response:
+async def answer_problem(request: Request, error: Exception) -> Response:
     """Exception handler of our own errors."""
     if not isinstance(error, TiketiError):
         raise error
+    if error.is_noted:
+        request.scope[REFUSAL] = error.code
     return problem_response(error)
 
 
-async def answer_invalid(_: Request, error: Exception) -> Response:
+async def answer_invalid(request: Request, error: Exception) -> Response:
     """Exception handler of what the framework's validation finds."""
     if not isinstance(error, RequestValidationError):
         raise error
+    request.scope[REFUSAL] = InvalidRequest.code
     found = error.errors()
     if any(fault["type"] == "json_invalid" for fault in found):
+        request.scope[REFUSAL] = MalformedJson.code
         return problem_response(MalformedJson("The body is not JSON."))
     faults = [
         {

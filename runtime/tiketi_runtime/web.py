@@ -8,7 +8,7 @@ import gc
 import logging
 import math
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -24,9 +24,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiketi_runtime.edge import Edge, Shortcut, header
+from tiketi_runtime.entrance import Entrance
 from tiketi_runtime.errors import TiketiError, Unauthenticated
 from tiketi_runtime.http import Http
 from tiketi_runtime.problems import answer_http_exception, answer_invalid, answer_problem
+from tiketi_runtime.refusals import complete
 from tiketi_runtime.security import Identity, TokenVerifier, identity_from_claims
 from tiketi_runtime.settings import RuntimeSettings
 from tiketi_runtime.websocket import WebSocket
@@ -62,15 +64,19 @@ def create_app(
     checks: Mapping[str, Check] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     shortcut: APIRouter | None = None,
+    doors: Collection[tuple[str, str]] = (),
 ) -> FastAPI:
     """An application with everything that is alike in all services.
 
     ``shortcut``: the one of ``routers`` whose routes take the bare request and are called without the framework.
-    ``checks`` are what /readyz asks, by name; /healthz only says that the event loop turns.
+    ``checks`` are what /readyz asks, by name; /healthz only says that the event loop turns. ``doors``: what begins a
+    piece of work (method, last word of the path), and is refused when there is too much; see ``Entrance``.
     """
     app = _App(title=f"Tiketi {service}", version="1", lifespan=lifespan, redoc_url=None)
     if shortcut is not None:
         app.shortcut = Shortcut(shortcut, service, max_body_bytes)
+    if doors:
+        app.entrance = Entrance(service, doors)
     app.state.checks = dict(checks or {})
     for router in routers:
         app.include_router(router)
@@ -86,12 +92,22 @@ class _App(FastAPI):
     """FastAPI with a short way to some routes, past all its layers."""
 
     shortcut: Shortcut | None = None
+    entrance: Entrance | None = None
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, with what any route may answer."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            complete(document)
+        return super().openapi()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if self.shortcut is not None and scope["type"] == "http" and self.shortcut.leads(scope):
             scope["app"] = self
             await self.shortcut(scope, receive, send)
+        elif self.entrance is not None and scope["type"] == "http" and self.entrance.leads(scope):
+            await self.entrance(super().__call__, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

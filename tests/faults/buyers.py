@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ PATIENCE = 25.0
 """Seconds a visit lasts at most."""
 AT_ONCE = 6
 """Identical requests that a stampede releases together."""
-WINDOW = 60
-"""Seats that everybody wants: the first so many that nobody was seen to have."""
+WINDOW = 4
+"""Seats that everybody wants, times the number of buyers: the first so many that nobody was seen to have."""
 
 
 class Plan(StrEnum):
@@ -42,10 +43,13 @@ class Plan(StrEnum):
     RELEASE = "holds and gives back"
     GREEDY = "holds more than the limit, all at once"
     STAMPEDE = "sends everything many times at once"
+    GIVE_BACK = "pays and gives tickets back"
+    GO = "pays and comes to the gate"
+    BOTH = "gives tickets back while somebody goes in with them"
 
 
 PLANS: Mapping[Plan, int] = {
-    Plan.BUY: 40,
+    Plan.BUY: 26,
     Plan.BAD_CARD: 6,
     Plan.TROUBLED_CARD: 8,
     Plan.TWO_WINDOWS: 8,
@@ -53,8 +57,11 @@ PLANS: Mapping[Plan, int] = {
     Plan.WALK_AWAY: 5,
     Plan.DAWDLE: 5,
     Plan.RELEASE: 5,
-    Plan.GREEDY: 7,
+    Plan.GREEDY: 5,
     Plan.STAMPEDE: 10,
+    Plan.GIVE_BACK: 7,
+    Plan.GO: 5,
+    Plan.BOTH: 4,
 }
 """Of a hundred buyers."""
 
@@ -79,22 +86,27 @@ class Told:
 class House:
     """What buyers have seen of the seats, all together: they crowd where seats are still free."""
 
-    def __init__(self, sections: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, sections: Mapping[str, tuple[int, int]], buyers: int) -> None:
         self._seats = [
             f"{name}-{row:02d}-{seat:02d}"
             for name, (rows, seats) in sections.items()
             for row in range(1, rows + 1)
             for seat in range(1, seats + 1)
         ]
-        self._first = 0
+        self._first, self._window = 0, WINDOW * buyers
         self._gone: set[str] = set()
 
     def wanted(self, chance: Random, number: int) -> list[str]:
         """Seats next to each other, out of those that everybody wants."""
-        while self._first < len(self._seats) - WINDOW - LIMIT and self._seats[self._first] in self._gone:
+        while self._first < len(self._seats) - self._window - LIMIT and self._seats[self._first] in self._gone:
             self._first += 1
-        start = self._first + chance.randrange(WINDOW)
+        start = self._first + chance.randrange(self._window)
         return self._seats[start : start + number]
+
+    @property
+    def section(self) -> str:
+        """The section that is being sold."""
+        return self._seats[self._first].partition("-")[0]
 
     def gone(self, seats: list[str]) -> None:
         """Sold, as somebody was told."""
@@ -133,7 +145,9 @@ class Buyer:
             await self._insist("cancel", f"{self._stage.ticket_url}/orders/{order['order']}/cancel", {}, order)
             return
         if await self._pay(order):
-            await self._watch(order)
+            paid = await self._watch(order)
+            if paid is not None and paid["state"] == "PAID":
+                await self._use(paid)
 
     # --- The line
 
@@ -160,7 +174,7 @@ class Buyer:
         headers = {"tiketi-pass": tiketi_pass}
         while self._has_time():
             if self._chance.random() < 0.2:
-                body: Json = {"section": "A", "quantity": self._chance.randint(1, 3)}
+                body: Json = {"section": self._house.section, "quantity": self._chance.randint(1, 3)}
             else:
                 body = {"seats": self._house.wanted(self._chance, self._chance.randint(1, 3))}
             url = f"{self._events}/holds"
@@ -249,7 +263,8 @@ class Buyer:
         facts = {"order": order["order"], "vendorOrder": redirect["orderId"]}
         while self._has_time():
             if self.plan is Plan.STAMPEDE:
-                answers = await self._at_once(lambda: self._send("confirm", "POST", url, redirect, **facts))
+                confirms = self._at_once(lambda: self._send("confirm", "POST", url, redirect, **facts))
+                answers, _ = await asyncio.gather(confirms, self._hear_of_it(redirect))
             else:
                 answers = [await self._send("confirm", "POST", url, redirect, **facts)]
             told = next((each for each in answers if each.is_ok), answers[-1])
@@ -267,15 +282,94 @@ class Buyer:
             await self._pause(told)
         return True
 
-    async def _watch(self, order: Json) -> None:
+    async def _hear_of_it(self, redirect: Json) -> None:
+        """The same webhook many times at once, while the confirms are under way; it may be of anybody."""
+        transmission = f"storm_{redirect['orderId']}"
+        body = {"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "2026-01-01T00:00:00.000000", "data": redirect}
+        headers = {
+            "tosspayments-webhook-transmission-id": transmission,
+            "tosspayments-webhook-transmission-retried-count": "0",
+        }
+        url = f"{self._stage.payment_url}/payments/webhooks"
+        await self._at_once(lambda: self._send("webhook", "POST", url, body, headers, transmission=transmission))
+
+    async def _watch(self, order: Json) -> Json | None:
+        """Until it has ended, as far as this visit sees."""
         while self._has_time():
             told = await self._send(
                 "look", "GET", f"{self._stage.ticket_url}/orders/{order['order']}", order=order["order"]
             )
             if told.is_ok and told.body["state"] != "OPEN":
                 self._house.gone(list(order["seats"]))
-                return
+                return told.body
             await asyncio.sleep(0.4)
+        return None
+
+    # --- Tickets
+
+    async def _use(self, order: Json) -> None:
+        """What becomes of tickets that were paid."""
+        tickets = [each["ticket"] for each in order["tickets"]]
+        if self.plan is Plan.GIVE_BACK:
+            some = tickets[: self._chance.randint(1, len(tickets))]
+            await self._give_back(order, some if self._chance.random() < 0.5 else None)
+            if self._chance.random() < 0.5:  # as if it had never been
+                await self._give_back(order, some)
+        elif self.plan is Plan.GO:
+            await self._go_in(order, tickets[0])
+        elif self.plan is Plan.BOTH:
+            await asyncio.gather(self._give_back(order, tickets[:1]), self._go_in(order, tickets[0]))
+        elif self.plan is Plan.STAMPEDE:
+            await self._go_in(order, tickets[0])
+            await self._give_back(order, tickets[1:] or tickets)
+
+    async def _give_back(self, order: Json, tickets: list[str] | None) -> None:
+        """Some tickets, or all, sent until there is an answer; often by several clicks at once."""
+        self._sent += 1
+        key = f"{self.id}-back-{self._sent}"
+        url, headers = f"{self._stage.ticket_url}/orders/{order['order']}/refunds", {"idempotency-key": key}
+        body: Json = {"all": True} if tickets is None else {"tickets": tickets}
+        facts = {"order": order["order"], "key": key, "wanted": tickets or "all"}
+        while self._has_time():
+            if self.plan in (Plan.STAMPEDE, Plan.BOTH):
+                answers = await self._at_once(lambda: self._send("refund", "POST", url, body, headers, **facts))
+            else:
+                answers = [await self._send("refund", "POST", url, body, headers, **facts)]
+            if any(told.is_ok for told in answers):
+                await self._send("refund", "POST", url, body, headers, **facts)
+                return
+            if answers[-1].how == "fail" and answers[-1].code != "request-in-flight":
+                return
+            await self._pause(answers[-1])
+
+    async def _go_in(self, order: Json, ticket: str) -> None:
+        """Two gates scan the ticket at once, each of them several times."""
+        code = await self._code(ticket)
+        if code is None:
+            return
+        headers = {"authorization": f"Bearer {self._stage.token('gate', is_gate=True)}"}
+        url, body = f"{self._events}/check-ins", {"code": code, "gate": "North"}
+
+        async def scan(key: str) -> None:
+            facts, with_key = {"order": order["order"], "ticket": ticket, "key": key}, {"idempotency-key": key}
+            while self._has_time():
+                answers = await self._at_once(
+                    lambda: self._send("scan", "POST", url, body, headers | with_key, **facts), AT_ONCE // 2
+                )
+                if any(told.how != "unknown" for told in answers):
+                    return
+                await self._pause(answers[-1])
+
+        await asyncio.gather(*(scan(f"{ticket}-{gate}") for gate in range(2)))
+
+    async def _code(self, ticket: str) -> str | None:
+        """What the ticket's QR code shows; None if it is void by now."""
+        while self._has_time():
+            told = await self._send("mine", "GET", f"{self._stage.ticket_url}/me/tickets")
+            if told.is_ok:
+                return next((each["code"] for each in told.body["tickets"] if each["ticket"] == ticket), None)
+            await self._pause(told)
+        return None
 
     # --- Requests
 
@@ -287,7 +381,7 @@ class Buyer:
                 return told
             await self._pause(told)
 
-    async def _at_once(self, one: Callable[[], Any]) -> list[Told]:
+    async def _at_once(self, one: Callable[[], Any], times: int = AT_ONCE) -> list[Told]:
         gate = asyncio.Event()
 
         async def wait() -> Told:
@@ -295,7 +389,7 @@ class Buyer:
             told: Told = await one()
             return told
 
-        waiting = [asyncio.create_task(wait()) for _ in range(AT_ONCE)]
+        waiting = [asyncio.create_task(wait()) for _ in range(times)]
         await asyncio.sleep(0)
         gate.set()
         return list(await asyncio.gather(*waiting))
@@ -318,7 +412,7 @@ class Buyer:
     async def _answer(self, method: str, url: str, body: Json | None, headers: Mapping[str, str]) -> Told:
         try:
             async with self._stage.http.request(method, url, json=body, headers=headers, timeout=TIMEOUT) as answer:
-                document: Json = await answer.json(content_type=None) or {} if answer.status != 204 else {}
+                document: Json = json.loads(await answer.text() or "{}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Told("unknown", 0, {"code": type(error).__name__})
         if answer.status >= 500 or (answer.status == 202 and document.get("status") == "unknown"):
@@ -333,7 +427,7 @@ class Buyer:
         await asyncio.sleep(min(asked, 1.0) * self._chance.uniform(0.5, 1.5))
 
 
-_NAMES = ("hold", "order", "seats", "until", "amount", "state", "paymentKey", "orderId", "tickets", "status")
+_NAMES = ("hold", "order", "seats", "until", "amount", "state", "paymentKey", "orderId", "tickets", "status", "refund")
 
 
 def _of_interest(body: Json) -> Json:
@@ -342,13 +436,13 @@ def _of_interest(body: Json) -> Json:
     if "status" in found:
         found["said"] = found.pop("status")
     if "tickets" in found:
-        found["tickets"] = [each["ticket"] for each in found["tickets"]]
+        found["tickets"] = [each["ticket"] if isinstance(each, dict) else each for each in found["tickets"]]
     return found
 
 
 async def crowd(stage: Stage, journal: Journal, seed: int, size: int, until: Callable[[], bool]) -> int:
     """``size`` visits at a time, one after the other, until it is time to go; returns how many there were."""
-    house, visits = House(stage.sections), 0
+    house, visits = House(stage.sections, size), 0
 
     async def one(lane: int) -> None:
         nonlocal visits

@@ -12,27 +12,35 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 from tests.faults.journal import Entry, Journal
-from tests.faults.stage import LIMIT, Stage
-from tests.invariants import violations
+from tests.faults.stage import EVENT, LIMIT, Stage
+from tests.invariants import undelivered, violations
 
-from tiketi_services.stats.consumers import KEYS as STATS_HEARS
+from tiketi_services.auth.consumers import KEYS as LETTER_KEYS
+from tiketi_services.stats.auditor import Auditor
+from tiketi_services.stats.ledgers import Ledgers
 
 RESOLVED_WITHIN = 60.0
 """Seconds from recovery until no answer is unknown any more."""
 VENDOR_FORGETS = timedelta(minutes=11)
 """After this the vendor has ended what was never confirmed."""
 
-_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\bA-\d\d-\d\d\b|\btk_\w+")
+_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[A-H]-\d\d-\d{2,3}\b|\btk_\w+")
+_SOLD = ("PAID", "REFUNDED")
+_ANY = ("OPEN", "CLOSED", *_SOLD)
+_LATER = {"PAID": _SOLD, "CLOSED": ("CLOSED",), "REFUNDED": ("REFUNDED",)}
+"""What an order may be once somebody was told of its state."""
 _UNDER_WAY = """
 SELECT (SELECT count(*) FROM attempts WHERE state IN ('CONFIRMING', 'UNKNOWN')) AS attempts,
        (SELECT count(*) FROM cancellations WHERE state = 'REQUESTED') AS cancellations,
+       (SELECT count(*) FROM refunds WHERE state <> 'DONE') AS refunds_at_payment,
        (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS payment_outbox
 """
 _UNENDED = """
 SELECT (SELECT count(*) FROM orders WHERE state = 'OPEN') AS orders,
-       (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS ticket_outbox
+       (SELECT count(*) FROM refunds WHERE state <> 'DONE') AS refunds_at_ticket,
+       (SELECT count(*) FROM outbox WHERE sent_at IS NULL
+        AND key NOT IN ('refund.done', 'event.cancelled')) AS ticket_outbox  -- only auth hears those, and is not here
 """
 _UNKNOWN = "SELECT payment_key FROM attempts WHERE state IN ('CONFIRMING', 'UNKNOWN')"
 
@@ -95,21 +103,9 @@ async def _until_stats_heard(stage: Stage) -> None:
 
 
 async def _unheard(stage: Stage) -> list[str]:
-    """Messages that a service that listens for them has not applied."""
-    payment = await _ids(stage.payment_database, "SELECT id FROM inbox")
-    stats = await _ids(stage.stats_database, "SELECT id FROM inbox")
-    wrong = []
-    for pool in (stage.ticket_database, stage.payment_database):
-        for row in await pool.fetch("SELECT id, key FROM outbox"):
-            if row["key"] == "order.placed" and row["id"] not in payment:
-                wrong.append(f"I10 payment has not heard {row['key']} {row['id']}")
-            if row["key"] in STATS_HEARS and row["id"] not in stats:
-                wrong.append(f"I10 stats has not heard {row['key']} {row['id']}")
-    return wrong
-
-
-async def _ids(pool: asyncpg.Pool, query: str) -> set[Any]:
-    return {row[0] for row in await pool.fetch(query)}
+    asked = await stage.ticket_database.fetch("SELECT id, key FROM outbox WHERE key = ANY ($1)", LETTER_KEYS)
+    lost = [f"I10 auth hears what is sent: {row['key']} {row['id']}" for row in asked if row["id"] not in stage.letters]
+    return lost + await undelivered(stage.ticket_database, stage.payment_database, stage.stats_database)
 
 
 async def everything_wrong(stage: Stage, journal: Journal, rest: Rest) -> list[str]:
@@ -123,7 +119,9 @@ async def everything_wrong(stage: Stage, journal: Journal, rest: Rest) -> list[s
     ]
     wrong += await _unheard(stage)
     wrong += await _sums(stage)
+    wrong += await _audited(stage, len(books.orders))
     wrong += [*_money(books), *_promises(journal, books), *_same_answers(journal), *_limit(journal)]
+    wrong += [*_given_back(journal, books), *_let_in(journal, books), *_heard(journal, books)]
     wrong += [f"an answer was {entry['status']}: {entry}" for entry in journal.entries if entry.get("status") == 500]
     return wrong
 
@@ -135,6 +133,12 @@ class Books:
     holds: dict[str, Any]
     orders: dict[str, Any]
     tickets: dict[str, set[str]]
+    states: dict[str, str]
+    """Of each ticket."""
+    refunds: dict[str, Any]
+    scans: dict[str, str]
+    """Outcome by key."""
+    webhooks: set[str]
     attempts: dict[str, Any]
     outcomes: dict[str, int]
     kept: dict[str, int]
@@ -144,19 +148,29 @@ class Books:
     async def read(cls, stage: Stage) -> Books:
         ticket, payment = stage.ticket_database, stage.payment_database
         tickets: dict[str, set[str]] = defaultdict(set)
-        for row in await ticket.fetch("SELECT id::text, order_id::text, seat FROM tickets"):
+        states: dict[str, str] = {}
+        for row in await ticket.fetch("SELECT id::text, order_id::text, state FROM tickets"):
             tickets[row["order_id"]].add(row["id"])
+            states[row["id"]] = row["state"]
         now = stage.vendor.simulator.clock()
         kept: dict[str, int] = defaultdict(int)
         charged: dict[str, int] = defaultdict(int)
         for paid in stage.vendor.simulator.vendor.payments(now):
             kept[paid.order_id] += paid.charged - paid.cancelled
             charged[paid.order_id] += paid.charged
-        attempts = "SELECT a.*, x.amount AS settled FROM attempts a LEFT JOIN outcomes x USING (attempt_id)"
+        attempts = (
+            "SELECT a.*, x.amount AS settled, (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r"
+            " WHERE r.payment_key = x.payment_key AND r.state = 'DONE') AS back"
+            " FROM attempts a LEFT JOIN outcomes x USING (attempt_id)"
+        )
         return cls(
             holds={str(row["id"]): row for row in await ticket.fetch("SELECT * FROM holds")},
             orders={str(row["id"]): row for row in await ticket.fetch("SELECT * FROM orders")},
             tickets=tickets,
+            states=states,
+            refunds={str(row["id"]): row for row in await ticket.fetch("SELECT * FROM refunds")},
+            scans={row["scan"]: row["outcome"] for row in await ticket.fetch("SELECT scan, outcome FROM scans")},
+            webhooks={row["id"] for row in await payment.fetch("SELECT transmission_id AS id FROM webhooks")},
             attempts={row["vendor_order_id"]: row for row in await payment.fetch(attempts)},
             outcomes={str(row["order_id"]): row["amount"] for row in await payment.fetch("SELECT * FROM outcomes")},
             kept=kept,
@@ -180,17 +194,17 @@ async def _sums(stage: Stage) -> list[str]:
 
 
 def _money(books: Books) -> Iterator[str]:
-    """I2: the vendor keeps exactly what was sold, order id by order id."""
+    """I2: the vendor keeps exactly what was sold and not given back, order id by order id."""
     for vendor_order, kept in books.kept.items():
         attempt = books.attempts.get(vendor_order)
-        settled = attempt["settled"] or 0 if attempt else 0
+        settled = (attempt["settled"] or 0) - attempt["back"] if attempt else 0
         if kept != settled:
-            yield f"I2 the vendor keeps {kept} of {vendor_order}, settled is {settled}"
+            yield f"I2 the vendor keeps {kept} of {vendor_order}, settled and not given back is {settled}"
     for order, row in books.orders.items():
         settled = books.outcomes.get(order, 0)
-        if settled != (row["amount"] if row["state"] == "PAID" else 0):
+        if settled != (row["amount"] if row["state"] in _SOLD else 0):
             yield f"I2 order {order} is {row['state']}, settled is {settled}"
-        if row["state"] == "PAID" and len(books.tickets[order]) != len(row["seats"]):
+        if row["state"] in _SOLD and len(books.tickets[order]) != len(row["seats"]):
             yield f"I2 order {order} is paid and has {len(books.tickets[order])} tickets for {row['seats']}"
 
 
@@ -207,7 +221,7 @@ def _promises(journal: Journal, books: Books) -> Iterator[str]:
         if order is None or (order["buyer"], order["amount"]) != (told["buyer"], told["amount"]):
             yield f"I3 acknowledged order is not there: {told}"
     for told in journal.told("confirm"):
-        if told["order"] not in books.outcomes or books.orders[told["order"]]["state"] != "PAID":
+        if told["order"] not in books.outcomes or books.orders[told["order"]]["state"] not in _SOLD:
             yield f"I3 a buyer heard that an order is paid, and it is not: {told}"
     for told in journal.told("confirm", "fail"):
         if told["code"] in ("payment-refused", "payment-cancelled") and books.kept.get(told["vendorOrder"]):
@@ -215,7 +229,7 @@ def _promises(journal: Journal, books: Books) -> Iterator[str]:
     for told in (*journal.told("look"), *journal.told("outcome"), *journal.told("cancel")):
         if missing := set(told.get("tickets", ())) - books.tickets[told["order"]]:
             yield f"I3 acknowledged tickets are not there: {missing} of {told}"
-        if told.get("state") in ("PAID", "CLOSED") and books.orders[told["order"]]["state"] != told["state"]:
+        if books.orders[told["order"]]["state"] not in _LATER.get(told.get("state", ""), _ANY):
             yield f"I3 a buyer heard of an end that was none: {told}"
 
 
@@ -227,6 +241,66 @@ def _same_answers(journal: Journal) -> Iterator[str]:
     for key, different in answers.items():
         if len(different) > 1:
             yield f"I3 the same key was answered differently: {key}: {different}"
+
+
+def _given_back(journal: Journal, books: Books) -> Iterator[str]:
+    """I3 of refunds: what was acknowledged is there, a key has one refund, and a ticket goes back once."""
+    keys: dict[str, set[str]] = defaultdict(set)
+    for told in journal.told("refund"):
+        refund = books.refunds.get(told["refund"])
+        keys[told["key"]].add(told["refund"])
+        if refund is None or (str(refund["order_id"]), refund["amount"]) != (told["order"], told["amount"]):
+            yield f"I3 acknowledged refund is not there: {told}"
+        elif any(books.states[ticket] != "VOID" for ticket in told["tickets"]):
+            yield f"I3 tickets of an acknowledged refund are valid: {told}"
+    for key, refunds in keys.items():
+        if len(refunds) > 1:
+            yield f"I3 the same key made {len(refunds)} refunds: {key}: {refunds}"
+
+
+def _let_in(journal: Journal, books: Books) -> Iterator[str]:
+    """One scan lets in, and whoever was told why not was told the truth."""
+    admitted: dict[str, set[str]] = defaultdict(set)
+    for told in journal.told("scan"):
+        admitted[told["ticket"]].add(told["key"])
+        if books.states[told["ticket"]] != "USED" or books.scans.get(told["key"]) != "admitted":
+            yield f"I3 somebody was let in, and the ticket is {books.states[told['ticket']]}: {told}"
+    for ticket, keys in admitted.items():
+        if len(keys) > 1:
+            yield f"a ticket let in more than once: {ticket}: {keys}"
+    for told in journal.told("scan", "fail"):
+        why = {"ticket-used": "USED", "ticket-void": "VOID"}.get(told["code"])
+        if why is not None and books.states[told["ticket"]] != why:
+            yield f"I3 a gate heard {told['code']}, and the ticket is {books.states[told['ticket']]}: {told}"
+
+
+def _heard(journal: Journal, books: Books) -> Iterator[str]:
+    """Webhooks that were answered 200 are kept."""
+    for told in journal.told("webhook"):
+        if told["transmission"] not in books.webhooks:
+            yield f"I10 acknowledged webhook is not there: {told}"
+
+
+async def _audited(stage: Stage, orders: int) -> list[str]:
+    """The auditor has compared every order and finds nothing, now and at any time before."""
+    auditor = Auditor(Ledgers(stage.ticket_database, stage.payment_database), timedelta(0), stops=False)
+    for _turn in range(2):
+        await auditor.complete()
+    audit = auditor.audits()[EVENT]
+    wrong = [f"the auditor finds: {finding}" for finding in audit.findings] + await false_alarms(stage)
+    if audit.orders != orders:
+        wrong.append(f"the auditor compared {audit.orders} orders of {orders}")
+    return wrong
+
+
+async def false_alarms(stage: Stage) -> list[str]:
+    """Nothing is ever wrong in these runs, so the auditor must never say so."""
+    stops = await stage.ticket_database.fetch("SELECT event, reason, facts FROM sale_stops WHERE action = 'STOP'")
+    wrong = [f"the auditor stopped a sale: {dict(stop)}" for stop in stops]
+    async with stage.http.get(f"{stage.site.http_url('stats')}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    found = [line for line in lines if line.startswith("tiketi_audit_mismatches{") and not line.endswith(" 0.0")]
+    return wrong + [f"the auditor raised an alarm: {line}" for line in found]
 
 
 def _limit(journal: Journal) -> Iterator[str]:

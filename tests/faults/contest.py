@@ -57,8 +57,8 @@ async def contest(stage: Stage, tries: int, seed: int) -> tuple[Counter[str], li
 async def _fight(book: OrderBook, sale: SaleSheet, chance: Random, left: Iterator[int], ends: Counter[str]) -> None:
     for _ in left:
         buyer, hold = BuyerId(str(uuid4())), HoldId(str(uuid4()))
-        first = chance.randrange(SEATS)
-        seats = [SeatId(f"A-40-{1 + (first + at) % SEATS:02d}") for at in range(chance.randint(1, 3))]
+        first, section = chance.randrange(SEATS), sale.sections[-1].name
+        seats = [SeatId(f"{section}-40-{1 + (first + at) % SEATS:02d}") for at in range(chance.randint(1, 3))]
         try:
             verdict = await book.hold(sale, sale.lines[0], buyer, hold, sorted(seats))
             ends[verdict.outcome] += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -15,7 +17,7 @@ from typing import Any
 
 import asyncpg
 from tests.faults.proxies import ANSWER, REQUEST
-from tests.faults.stage import HOLD, LINKS, Stage
+from tests.faults.stage import DOUBLED, HOLD, LINKS, Stage
 
 from tiketi_local import part, rabbitmq
 from tiketi_local.toss.faults import EVERY, Faults
@@ -31,18 +33,31 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 async def _killed(name: str, stage: Stage, chance: Random) -> None:
-    stage.signal(name, SIGKILL)
+    """All processes of it at once."""
+    for replica in stage.replicas(name):
+        stage.signal(replica, SIGKILL)
     await asyncio.sleep(chance.uniform(0, 0.5))
-    await stage.ensure(name)
+    for replica in stage.replicas(name):
+        await stage.ensure(replica)
+
+
+async def _one_killed(name: str, stage: Stage, chance: Random) -> None:
+    """The other one goes on, if there are two."""
+    replica = chance.choice(stage.replicas(name))
+    stage.signal(replica, SIGKILL)
+    await asyncio.sleep(WHILE)
+    await stage.ensure(replica)
 
 
 async def _stopped(name: str, stage: Stage, _: Random, seconds: float = WHILE) -> None:
     """As a long pause of the garbage collector or of the machine: afterwards it goes on as if nothing had been."""
-    stage.signal(name, SIGSTOP)
+    for replica in stage.replicas(name):
+        stage.signal(replica, SIGSTOP)
     try:
         await asyncio.sleep(seconds)
     finally:
-        stage.signal(name, SIGCONT)
+        for replica in stage.replicas(name):
+            stage.signal(replica, SIGCONT)
     await asyncio.sleep(0.5)
 
 
@@ -55,16 +70,19 @@ async def _clock_off(by: str, stage: Stage, _: Random) -> None:
         "FAKETIME_DONT_RESET": "1",
     }
     try:
-        for name in ("ticket", "payment"):
-            stage.disguise[name] = faked
-            await part.end(stage.site, stage.part(name))
-            await stage.ensure(name)
+        stage.disguise.update(dict.fromkeys(DOUBLED, faked))
+        await _start_anew(stage)
         await asyncio.sleep(2 * WHILE)
     finally:
         stage.disguise.clear()
-        for name in ("ticket", "payment"):
-            await part.end(stage.site, stage.part(name))
-            await stage.ensure(name)
+        await _start_anew(stage)
+
+
+async def _start_anew(stage: Stage) -> None:
+    """Ticket and payment, in good order."""
+    for replica in (replica for name in DOUBLED for replica in stage.replicas(name)):
+        await part.end(stage.site, stage.part(replica))
+        await stage.ensure(replica)
 
 
 # --- PostgreSQL
@@ -94,8 +112,8 @@ END $$;
 async def _terminated_on_commit(stage: Stage, _: Random) -> None:
     """Every fourth transaction dies at its COMMIT: a deferred trigger ends its connection there."""
     tables = {
-        stage.ticket_database: ("holds", "orders", "tickets"),
-        stage.payment_database: ("orders", "attempts", "outcomes", "cancellations"),
+        stage.ticket_database: ("holds", "orders", "tickets", "refunds", "scans"),
+        stage.payment_database: ("orders", "attempts", "outcomes", "cancellations", "refunds", "webhooks"),
     }
     for pool, names in tables.items():
         await pool.execute(_DIE_ON_COMMIT)
@@ -115,6 +133,78 @@ async def _locked(stage: Stage, _: Random) -> None:
     async with stage.ticket_database.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
         await asyncio.sleep(WHILE)
+
+
+# --- Schema
+
+_COLUMNS = {
+    "ticket": {"seats": "storm_note", "holds": "storm_note", "orders": "storm_note", "tickets": "storm_note"},
+    "payment": {"orders": "storm_note", "attempts": "storm_note", "refunds": "storm_note"},
+}
+"""What the migrations of ``tests.faults.mid_sale`` add."""
+_STEPS = 2
+"""Files of each package there."""
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_MIGRATE = """
+import asyncio, os, sys
+from tiketi_runtime.postgres import migrate
+async def all_of(packages):
+    return sum([len(await migrate(os.environ["STORM_URL"], package)) for package in packages])
+print(asyncio.run(all_of(sys.argv[1:])))
+"""
+_SHIPPED = {
+    "ticket": [
+        f"tiketi_services.ticket.{name}" for name in ("sales", "queue", "orders", "tickets", "refunds", "waitlist")
+    ],
+    "payment": ["tiketi_services.payment"],
+    "stats": ["tiketi_services.stats"],
+}
+
+
+async def _migrated(stage: Stage, _: Random) -> None:
+    """A migration locks every table of buyers for a while: killed on its way, then run by two processes at once. In the
+    end its columns go, and whoever had read rows with them reads rows without.
+    """
+    pools = {"ticket": stage.ticket_database, "payment": stage.payment_database}
+    for service, tables in _COLUMNS.items():
+        package = f"tests.faults.mid_sale.{service}"
+        dying = await _migration(stage, service, package)
+        await asyncio.sleep(0.8)
+        with contextlib.suppress(ProcessLookupError):
+            dying.kill()
+        await dying.wait()
+        applied = [await _count(each) for each in [await _migration(stage, service, package) for _turn in range(2)]]
+        if sum(applied) > _STEPS or 0 not in applied:
+            raise RuntimeError(f"a migration was applied more than once: {applied}")
+        await asyncio.sleep(1)
+        for table, column in tables.items():  # each for itself, as who locks several at once may meet a deadlock
+            await pools[service].execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        await pools[service].execute("DELETE FROM schema_migrations WHERE package = $1", package)
+
+
+async def _migrated_again(stage: Stage, _: Random) -> None:
+    """As when new replicas start: the shipped migrations are run again by two processes at once, and do nothing."""
+    for service, packages in _SHIPPED.items():
+        for each in [await _migration(stage, service, *packages) for _turn in range(2)]:
+            if applied := await _count(each):
+                raise RuntimeError(f"{applied} migrations of {service} were applied again")
+
+
+async def _migration(stage: Stage, service: str, *packages: str) -> asyncio.subprocess.Process:
+    url = {"STORM_URL": stage.site.database_url(service)}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _MIGRATE, *packages),
+        cwd=_CHECKOUT,
+        env={**os.environ, **url},
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def _count(process: asyncio.subprocess.Process) -> int:
+    said, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError("a migration failed")
+    return int(said)
 
 
 # --- Redis
@@ -250,10 +340,13 @@ FAULTS: dict[str, Fault] = {
     **{f"{name}: killed": partial(_killed, name) for name in ("ticket", "payment", "stats")},
     "ticket: stopped past the end of holds": partial(_stopped, "ticket", seconds=HOLD.total_seconds() + 1),
     "payment: stopped past the time to pay": partial(_stopped, "payment", seconds=HOLD.total_seconds() + 1),
+    **{f"{name}: one of its processes killed": partial(_one_killed, name) for name in DOUBLED},
     "postgres: killed": partial(_killed, "postgres"),
     "postgres: connections ended": _connections_ended,
     "postgres: terminated on COMMIT": _terminated_on_commit,
     "postgres: orders locked": _locked,
+    "schema: migrated in mid-sale": _migrated,
+    "schema: shipped migrations again": _migrated_again,
     "redis: killed": partial(_killed, "redis"),
     "redis: flushed": _redis_flushed,
     "redis: restarted stale": _redis_stale,
@@ -272,6 +365,9 @@ FAULTS: dict[str, Fault] = {
     "vendor: works late": partial(_vendor, {"beforeWork": {"min": 1000, "max": 4000}}),
     "vendor: slow bodies": partial(_vendor, {"slowBody": 2500}),
     "vendor: neither answers nor look-ups": partial(_vendor, {"loseAnswers": EVERY, "failLookUps": EVERY}),
+    "vendor: slow look-ups": partial(_vendor, {"loseAnswers": 2, "beforeLookUp": {"min": 500, "max": 3000}}),
+    "vendor: few requests a minute": partial(_vendor, {"requestsPerMinute": 5}),
+    "vendor: webhooks late": partial(_vendor, {"webhooks": {"delay": {"min": 1000, "max": 5000}}}),
     "vendor: webhooks doubled and early": partial(_vendor, {"webhooks": {"duplicates": 3, "early": True}}),
     "vendor: webhooks backwards": partial(_vendor, {"webhooks": {"backwards": 5}}),
     "vendor: webhooks missing, answers lost": partial(_vendor, {"loseAnswers": EVERY, "webhooks": {"missing": EVERY}}),
@@ -292,7 +388,7 @@ SHORT = (
     "buyers-ticket: answers lost",
     "redis: flushed",
     "ticket: stopped past the end of holds",
-    "payment-toss: reset after the request",
+    "schema: migrated in mid-sale",
     "postgres: killed",
 )
 """What the short run breaks."""

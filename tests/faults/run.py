@@ -14,19 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import asyncpg
 from rich.table import Table
 from tests.faults.buyers import crowd
-from tests.faults.checks import Rest, come_to_rest, everything_wrong, history
+from tests.faults.checks import Rest, come_to_rest, everything_wrong, false_alarms, history
 from tests.faults.contest import contest
 from tests.faults.faults import FAULTS
 from tests.faults.journal import Journal
 from tests.faults.stage import Stage, set_up
 from tests.invariants import violations
 
+from tiketi_local.errors import WorldError
 from tiketi_runtime.outages import is_outage
 
 CALM = 1.0
 """Seconds of calm after each fault, so that the next one finds purchases under way."""
+
+_UNPLAYABLE = (RuntimeError, OSError, asyncpg.PostgresError, WorldError)
 
 Say = Callable[[str], None]
 
@@ -41,6 +45,8 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     looks: int = 0
+    payments: int = 0
+    """Attempts to pay whose confirm was begun, so far."""
     contest: Counter[str] = field(default_factory=Counter)
     rest: Rest = field(default_factory=Rest)
     sums: dict[str, int] = field(default_factory=dict)
@@ -68,16 +74,26 @@ class Report:
 
 
 async def run(
-    seed: int, plan: Iterator[str], name: str, folder: Path, buyers: int = 12, tries: int = 0, say: Say = print
+    seed: int,
+    plan: Iterator[str],
+    name: str,
+    folder: Path,
+    buyers: int = 12,
+    tries: int = 0,
+    say: Say = print,
+    *,
+    is_doubled: bool = False,
+    payments: int = 0,
 ) -> Report:
     """Play the faults of ``plan`` one after the other, then a contest of ``tries`` for few seats; the report says
-    whether all is well.
+    whether all is well. ``is_doubled``: two processes of ticket and of payment behind Envoy. ``payments``:
+    enough, once every fault was played; 0: as many as come about.
     """
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # the vendor's connections are cut on purpose
     journal, report, began = Journal.at(folder / "journal.jsonl"), Report(seed), time.monotonic()
     try:
-        async with set_up(name, folder) as stage:
-            await _storm(stage, journal, report, plan, buyers, say)
+        async with set_up(name, folder, is_doubled=is_doubled) as stage:
+            await _storm(stage, journal, report, plan, buyers, say, payments)
             if tries:
                 say(f"{time.strftime('%H:%M:%S')} contest: {tries:,} tries to hold few seats")
                 report.contest, found = await contest(stage, tries, seed)
@@ -96,7 +112,9 @@ async def run(
     return report
 
 
-async def _storm(stage: Stage, journal: Journal, report: Report, plan: Iterator[str], buyers: int, say: Say) -> None:
+async def _storm(
+    stage: Stage, journal: Journal, report: Report, plan: Iterator[str], buyers: int, say: Say, payments: int
+) -> None:
     is_over = False
     buying = asyncio.create_task(crowd(stage, journal, report.seed, buyers, lambda: is_over))
     looking = asyncio.create_task(_look_all_the_time(stage, report))
@@ -105,13 +123,19 @@ async def _storm(stage: Stage, journal: Journal, report: Report, plan: Iterator[
         await asyncio.sleep(CALM)
         for name in plan:
             journal.note("fault", name=name)
-            say(f"{time.strftime('%H:%M:%S')} {name}")
-            await FAULTS[name](stage, chance)
+            say(f"{time.strftime('%H:%M:%S')} {name} ({report.payments:,} payments)")
+            try:
+                await FAULTS[name](stage, chance)
+            except _UNPLAYABLE as error:  # what was found so far is not lost
+                report.wrong.append(f"{name} could not be played: {error!r}")
             journal.note("mended", name=name)
             report.faults[name] += 1
             report.wrong += [f"{dead} ended by itself after: {name}" for dead in await stage.revive()]
             await asyncio.sleep(CALM)
-            if buying.done() or looking.done():
+            report.wrong += [f"{line} after: {name}" for line in await false_alarms(stage)]
+            report.payments = await _payments(stage)
+            is_enough = 0 < payments <= report.payments and len(report.faults) == len(FAULTS)
+            if is_enough or buying.done() or looking.done():
                 break
     finally:
         is_over = True
@@ -124,6 +148,7 @@ async def _storm(stage: Stage, journal: Journal, report: Report, plan: Iterator[
 async def _look_all_the_time(stage: Stage, report: Report) -> None:
     """The invariants hold at every commit, not only at rest."""
     while True:
+        began = time.monotonic()
         try:
             found = await violations(stage.ticket_database, stage.payment_database)
         except Exception as error:
@@ -132,7 +157,11 @@ async def _look_all_the_time(stage: Stage, report: Report) -> None:
         else:
             report.looks += 1
             report.wrong += [f"in mid-sale: {line}" for line in found if f"in mid-sale: {line}" not in report.wrong]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(max(0.5, 2 * (time.monotonic() - began)))
+
+
+async def _payments(stage: Stage) -> int:
+    return int(await stage.payment_database.fetchval("SELECT count(*) FROM attempts WHERE state <> 'READY'"))
 
 
 async def _sums(stage: Stage) -> dict[str, int]:
@@ -141,16 +170,20 @@ async def _sums(stage: Stage) -> dict[str, int]:
     return {
         "holds": await ticket.fetchval("SELECT count(*) FROM holds"),
         "orders": await ticket.fetchval("SELECT count(*) FROM orders"),
-        "orders paid": await ticket.fetchval("SELECT count(*) FROM orders WHERE state = 'PAID'"),
+        "orders paid": await ticket.fetchval("SELECT count(*) FROM orders WHERE state IN ('PAID', 'REFUNDED')"),
         "tickets": await ticket.fetchval("SELECT count(*) FROM tickets"),
+        "refunds": await ticket.fetchval("SELECT count(*) FROM refunds"),
+        "check-ins": await ticket.fetchval("SELECT count(*) FROM tickets WHERE state = 'USED'"),
+        "webhooks kept": await payment.fetchval("SELECT count(*) FROM webhooks"),
+        "payments begun at the vendor": await _payments(stage),
         "attempts to pay": await payment.fetchval("SELECT count(*) FROM attempts"),
         "charges": sum(each.charged > 0 for each in ledger),
-        "charges given back": sum(each.cancelled > 0 for each in ledger),
+        "charges given back, in part or whole": sum(each.cancelled > 0 for each in ledger),
     }
 
 
 def _keep_logs(stage: Stage, folder: Path) -> None:
-    for name in ("ticket", "payment", "stats", "postgres"):
+    for name in (*stage.services, "postgres"):
         (folder / f"{name}.log").write_bytes(stage.site.log(name).read_bytes())
 
 

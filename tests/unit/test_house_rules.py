@@ -47,6 +47,13 @@ def test_nothing_on_the_way_of_a_request_runs_in_a_thread(module: str) -> None:
         assert not slow, f"{module}: make these async: {slow}"
 
 
+@pytest.mark.parametrize("module", ROUTES)
+def test_what_services_ask_each_other_is_in_no_public_document(module: str) -> None:
+    router: APIRouter = importlib.import_module(module).router
+    paths = [route.path for route in router.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    assert [path for path in paths if path.startswith("/internal")] == []
+
+
 def test_migrations_of_a_package_have_numbers_of_their_own() -> None:
     """They run in the order of their names: of two with one number nobody sees which is first."""
     services = Path(tiketi_services.__path__[0])

@@ -179,7 +179,7 @@ def _say_what_next(console: Console, world: World, name: str) -> None:
         f"  buyers' API   {world.url('front')}/events/demo/{name}\n"
         f"  stats         {world.url('front')}/stats/events/demo/{name}\n"
         f"  vendor ledger {world.url('toss')}/__sim/ledger\n"
-        f"  buyers' mail  {world.url('mail')}\n"
+        f"  buyers' mail  {world.url('mail')} (addresses to verify, tickets bought)\n"
         f"  {world.command('down'):<13} when you have seen enough",
         soft_wrap=True,
         highlight=False,

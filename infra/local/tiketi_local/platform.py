@@ -118,6 +118,7 @@ def auth(site: Site) -> Part:
     settings = {
         "DATABASE_URL": site.database_url("auth"),
         "REDIS_URL": site.redis_url("auth"),
+        "AMQP_URL": site.amqp_url("auth"),
         "SIGNING_KEY_FILE": str(_key(site, "auth")),
         "PUBLIC_URL": site.http_url("front"),
         "SMTP_URL": f"smtp://127.0.0.1:{site.port('smtp')}",

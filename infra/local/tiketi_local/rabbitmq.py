@@ -17,7 +17,7 @@ from tiketi_local.site import Site
 
 PACKAGE = "rabbitmq-server"
 VHOST = "tiketi"
-SERVICES = ("ticket", "payment", "stats")
+SERVICES = ("ticket", "payment", "stats", "auth")
 
 
 def epmd(site: Site) -> Part:

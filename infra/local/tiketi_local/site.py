@@ -126,7 +126,7 @@ class Site:
         return f"postgresql://{role}:{self.secret('postgres/' + role)}@{address}/{database or role}"
 
     def amqp_url(self, user: str, vhost: str = "tiketi") -> str:
-        """RabbitMQ as ``admin``, ``ticket``, ``payment`` or ``stats``."""
+        """RabbitMQ as ``admin``, ``ticket``, ``payment``, ``stats`` or ``auth``."""
         return f"amqp://{user}:{self.secret('rabbitmq/' + user)}@127.0.0.1:{self.port('rabbitmq')}/{vhost}"
 
     def http_url(self, part: str) -> str:

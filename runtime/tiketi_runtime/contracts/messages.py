@@ -27,6 +27,18 @@ class Message(BaseModel):
     event: EventId
 
 
+class EventDetails(BaseModel):
+    """What a ticket says of its event, as buyers read it: for services that have no sale sheets."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+    title: str
+    venue: str
+    time_zone: str
+    """Of the venue, a name of the IANA database."""
+    starts_at: AwareDatetime
+
+
 class OrderPlaced(Message):
     """ticket: a buyer's hold has become an order that waits for payment."""
 
@@ -82,7 +94,10 @@ class TicketsIssued(Message):
     buyer: BuyerId
     seats: tuple[SeatId, ...]
     amount: int
+    """Minor units of ``currency``."""
     currency: str
+    details: EventDetails | None = None
+    """None in messages from before there were any."""
 
 
 class RefundRequested(Message):
@@ -111,8 +126,43 @@ class PaymentRefunded(Message):
     """What the vendor has left of the payment. At zero the order is refunded; no sum of refunds says so."""
 
 
+class RefundDone(Message):
+    """ticket: the money of one refund is back where it came from; or there was none to give back."""
+
+    key: Literal["refund.done"] = "refund.done"
+    refund: UUID
+    buyer: BuyerId
+    seats: tuple[SeatId, ...]
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    reason: Literal["buyer", "organiser", "event-cancelled"]
+    details: EventDetails | None = None
+
+
+class EventCancelled(Message):
+    """ticket: the event of a paid order does not take place; its unused tickets are void, ``amount`` is to go back."""
+
+    key: Literal["event.cancelled"] = "event.cancelled"
+    refund: UUID
+    buyer: BuyerId
+    seats: tuple[SeatId, ...]
+    amount: int
+    """Minor units of ``currency``."""
+    currency: str
+    details: EventDetails | None = None
+
+
 AnyMessage = Annotated[
-    OrderPlaced | OrderClosed | PaymentSettled | PaymentRefused | TicketsIssued | RefundRequested | PaymentRefunded,
+    OrderPlaced
+    | OrderClosed
+    | PaymentSettled
+    | PaymentRefused
+    | TicketsIssued
+    | RefundRequested
+    | PaymentRefunded
+    | RefundDone
+    | EventCancelled,
     Field(discriminator="key"),
 ]
 _ANY: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)

@@ -9,13 +9,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from tiketi_runtime.contracts.identity import PUBLIC, EventId, Line, SeatId
 from tiketi_runtime.contracts.seating import Section, section_name
+
+BEHIND: Final = timedelta(seconds=10)
+"""How long after a sheet was taken over another process of ticket may still let buyers join by the one before it, and
+how far the clocks of this may be apart. Longer than ``Sales.is_behind`` bears, and a script may take, together."""
 
 
 class Admission(StrEnum):
@@ -119,10 +123,15 @@ class DrawPromise(Document):
     beacon: BeaconSheet | None = None
 
     def is_broken_by(self, line: LineSheet, now: datetime) -> bool:
-        """Whether the line would be drawn although that was not said, or not although it was, or before its time."""
+        """Whether the line would be drawn although that was not said, or not although it was, or before its time.
+
+        A draw that was due is not held again at any other time.
+        """
         if self.draw_at is None or line.draw_at is None:
             return self.draw_at is not line.draw_at
-        return line.draw_at < min(self.draw_at, now)
+        if self.draw_at <= now:
+            return line.draw_at != self.draw_at
+        return line.draw_at < now
 
 
 class RefusedSheet(Document):
@@ -226,10 +235,13 @@ class SaleContent(Document):
         return min(self.arm_at, line.opens_at)
 
     def promise(self, line: LineSheet, now: datetime) -> DrawPromise | None:
-        """What was promised to those in ``line``; None if nobody can have joined it by ``now``."""
+        """What was promised to those in ``line``; None if nobody can have joined it by ``now``, or ``BEHIND`` later.
+
+        A process of ticket may let buyers in by this sheet for as long after another one was taken over.
+        """
         instants = (self.lead_in_at(line), line.joined_from, line.draw_at)
         joined_from = min(instant for instant in instants if instant is not None)
-        if now < joined_from:
+        if now + BEHIND < joined_from:
             return None
         return DrawPromise(line=line.name, joined_from=joined_from, draw_at=line.draw_at, beacon=line.beacon)
 

@@ -12,17 +12,21 @@ import asyncpg
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
-from tiketi_runtime import postgres, redis
+from tiketi_runtime import dead_letters, postgres, redis
 from tiketi_runtime.background import running
 from tiketi_runtime.mail import MailServer
 from tiketi_runtime.observability import configure_logging
+from tiketi_runtime.outbox import Housekeeping
+from tiketi_runtime.postgres import Pool
+from tiketi_runtime.rabbitmq import Broker
 from tiketi_runtime.security import TokenSigner, TokenVerifier
 from tiketi_runtime.settings import from_environment
 from tiketi_runtime.web import create_app, serve
 from tiketi_services.auth import commands, routes
+from tiketi_services.auth.consumers import QUEUE, consume
 from tiketi_services.auth.passwords import Passwords
-from tiketi_services.auth.postman import Postman
-from tiketi_services.auth.repository import PACKAGE, Accounts, Budget, Mails, Sessions
+from tiketi_services.auth.postman import LetterWriter, Postman, VerificationWriter
+from tiketi_services.auth.repository import PACKAGE, Accounts, Budget, LetterBook, Mails, Sessions
 from tiketi_services.auth.settings import AuthSettings
 from tiketi_services.auth.tokens import ISSUER, Tokens, VerificationTokens
 from tiketi_services.auth.usecases import Doorkeeper
@@ -39,7 +43,7 @@ def build_app(settings: AuthSettings) -> FastAPI:
         """Tables before the pool that uses them; hashing threads and the sending of mails last, to end before the
         stores they need.
 
-        Neither Redis nor the mail server is asked: both are connected to when they are needed.
+        Redis, broker and mail server are not asked: they are connected to when they are needed.
         """
         await postgres.migrate(settings.database_url, PACKAGE)
         async with AsyncExitStack() as stack:
@@ -56,9 +60,15 @@ def build_app(settings: AuthSettings) -> FastAPI:
                 tokens=Tokens(signer, settings.access_token_lifetime),
                 verifications=verifications,
             )
-            mails = Mails(pool, settings.mail_first_pause, settings.mail_longest_pause)
-            postman = Postman(mails, mail_server, verifications, settings)
-            await stack.enter_async_context(running(postman.run()))
+            broker = await stack.enter_async_context(Broker(settings.amqp_url, "auth"))
+            await stack.enter_async_context(
+                running(
+                    _verification_postman(settings, pool, mail_server, verifications).run(),
+                    _letter_postman(settings, pool, mail_server).run(),
+                    consume(broker, LetterBook(pool)),
+                    Housekeeping(pool, has_outbox=False).run(),
+                )
+            )
             app.state.checks.update(database=partial(pool.fetchval, "SELECT 1"), redis=store.ping)
             yield
 
@@ -66,6 +76,20 @@ def build_app(settings: AuthSettings) -> FastAPI:
     app.state.signer = signer
     app.state.access_tokens = TokenVerifier.of(signer.jwks())
     return app
+
+
+def _verification_postman(
+    settings: AuthSettings, pool: Pool, server: MailServer, tokens: VerificationTokens
+) -> Postman:
+    mails = Mails(pool, "verifications", settings.mail_first_pause, settings.mail_longest_pause)
+    writer = VerificationWriter(tokens, settings.public_url, settings.verification_lifetime)
+    return Postman(mails, server, writer, settings)
+
+
+def _letter_postman(settings: AuthSettings, pool: Pool, server: MailServer) -> Postman:
+    """One of its own: who signs up does not wait behind the letters of a sale."""
+    mails = Mails(pool, "letters", settings.mail_first_pause, settings.mail_longest_pause)
+    return Postman(mails, server, LetterWriter(), settings, settings.letters_per_second)
 
 
 def _passwords(settings: AuthSettings) -> Passwords:
@@ -78,6 +102,9 @@ def main() -> None:
     arguments = commands.parse(sys.argv[1:])
     settings = from_environment(AuthSettings)
     try:
+        if arguments.command == dead_letters.COMMAND:
+            configure_logging("WARNING", "auth")
+            sys.exit(asyncio.run(dead_letters.run(arguments, settings.amqp_url, "auth", [QUEUE])))
         if arguments.command is not None:
             sys.exit(asyncio.run(commands.run(arguments, settings)))
         app = build_app(settings)

@@ -1,4 +1,4 @@
-"""What SREs do at a terminal: give roles, take them away, list them."""
+"""What SREs do at a terminal: give roles, take them away, list them; look after dead letters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from tiketi_runtime import postgres
+from tiketi_runtime import dead_letters, postgres
 from tiketi_runtime.errors import TiketiError
 from tiketi_services.auth import usecases
 from tiketi_services.auth.domain import EVERYWHERE, Email, RoleGrant, check_namespace, check_role, normalise_email
@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line; ``command`` is None to serve. Ends the process with 2 and one line if it is wrong."""
-    parser = _Parser(prog="tiketi-auth", description="Serve (without a command), or look after roles.")
+    parser = _Parser(prog="tiketi-auth", description="Serve (without a command), or look after roles and dead letters.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, purpose in (("grant", "give a role"), ("revoke", "take a role away")):
         command = commands.add_parser(name, help=purpose)
@@ -40,6 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         )
     listing = commands.add_parser("roles", help="list the roles of an account, or of all")
     listing.add_argument("email", metavar="EMAIL", nargs="?", type=_checked(normalise_email))
+    dead_letters.add_command(commands)
     return parser.parse_args(argv)
 
 

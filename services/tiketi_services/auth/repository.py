@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import asyncpg
 
+from tiketi_runtime import outbox
 from tiketi_runtime.contracts.identity import BuyerId
 from tiketi_runtime.postgres import Pool, load_queries
 from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_services.auth.domain import Account, Email, EmailTaken, RoleGrant, SessionEnded, SessionId
+from tiketi_services.auth.letters import Occasion
 
 PACKAGE: Final = "tiketi_services.auth"
 _SQL: Final = load_queries(PACKAGE)
@@ -93,51 +95,91 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class DueMail:
-    """A verification mail that is to be sent now."""
+    """A mail that is to be sent now."""
 
+    id: UUID
+    """Among its kind: the account's for a verification mail, the message's for a letter."""
     account: BuyerId
     email: Email
     asked_at: datetime
     attempts: int
     """This one included."""
+    message: object = None
+    """What a letter is about, as it is stored; None for a verification mail."""
 
 
 class Mails:
-    """Verification mails that wait to be sent."""
+    """Mails of one kind that wait to be sent."""
 
-    def __init__(self, pool: Pool, first_pause: timedelta, longest_pause: timedelta) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        kind: Literal["verifications", "letters"],
+        first_pause: timedelta,
+        longest_pause: timedelta,
+    ) -> None:
         self._pool = pool
+        self._kind = kind
         self._pauses = first_pause.total_seconds(), longest_pause.total_seconds()
 
     async def waiting(self) -> Waiting:
         """How many there are."""
-        row = await self._pool.fetchrow(_SQL["mails_waiting"])
+        row = await self._pool.fetchrow(_SQL[f"{self._kind}_waiting"])
         if row is None:
             raise LookupError("an aggregate has one row")
         return Waiting(row["waiting"], row["due"], row["oldest"])
 
     async def take(self, most: int) -> list[DueMail]:
         """Due mails that no other sender has. What is neither done nor put off in five minutes is due again."""
-        rows = await self._pool.fetch(_SQL["take_due_mails"], most, _LEASE.total_seconds())
+        rows = await self._pool.fetch(_SQL[f"take_{self._kind}"], most, _LEASE.total_seconds())
         return [
-            DueMail(BuyerId(str(row["account"])), Email(row["email"]), row["asked_at"], row["attempts"]) for row in rows
+            DueMail(
+                row["id"],
+                BuyerId(str(row["account"])),
+                Email(row["email"]),
+                row["asked_at"],
+                row["attempts"],
+                row["message"],
+            )
+            for row in rows
         ]
 
     async def done(self, mails: Sequence[DueMail]) -> None:
         """They need not be sent any more."""
-        await self._pool.execute(_SQL["mails_done"], *_keys_of(mails))
+        await self._pool.execute(_SQL[f"{self._kind}_done"], *_keys_of(mails))
 
     async def postpone(self, mails: Sequence[DueMail]) -> None:
         """They were not taken: due after their pause, which doubles with each attempt."""
-        await self._pool.execute(_SQL["postpone_mails"], *_keys_of(mails), *self._pauses)
+        await self._pool.execute(_SQL[f"postpone_{self._kind}"], *_keys_of(mails), *self._pauses)
 
     async def put_back(self, mails: Sequence[DueMail]) -> None:
         """They were not tried: due at once."""
-        await self._pool.execute(_SQL["put_mails_back"], *_keys_of(mails))
+        await self._pool.execute(_SQL[f"put_{self._kind}_back"], *_keys_of(mails))
+
+
+class LetterBook:
+    """Letters that are to be written about messages."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def add(self, message: Occasion) -> bool | None:
+        """Have a letter sent to the buyer whom a message names; False if nobody is written to, None if the same message
+        was applied before.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await outbox.is_new(connection, message):
+                return None
+            try:
+                account = UUID(message.buyer)
+            except ValueError:
+                return False
+            content = message.model_dump(mode="json", by_alias=True)
+            return await connection.fetchval(_SQL["add_letter"], message.id, account, content) is not None
 
 
 def _keys_of(mails: Sequence[DueMail]) -> tuple[list[UUID], list[datetime]]:
-    return [UUID(mail.account) for mail in mails], [mail.asked_at for mail in mails]
+    return [mail.id for mail in mails], [mail.asked_at for mail in mails]
 
 
 class Sessions:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tiketi_runtime.settings import RuntimeSettings, WithDatabase, WithMail, WithRedis
+from tiketi_runtime.settings import RuntimeSettings, WithBroker, WithDatabase, WithMail, WithRedis
 
 
-class AuthSettings(RuntimeSettings, WithDatabase, WithRedis, WithMail, env_prefix="TIKETI_AUTH_"):
+class AuthSettings(RuntimeSettings, WithDatabase, WithRedis, WithBroker, WithMail, env_prefix="TIKETI_AUTH_"):
     """Read from TIKETI_AUTH_*."""
 
     signing_key_file: Path
@@ -49,4 +49,8 @@ class AuthSettings(RuntimeSettings, WithDatabase, WithRedis, WithMail, env_prefi
     mail_longest_pause: timedelta = Field(default=timedelta(hours=4), gt=timedelta(0))
     """Longest pause between two tries of one mail."""
     mail_patience: timedelta = Field(default=timedelta(days=4), gt=timedelta(0))
-    """After that long a mail is given up (RFC 5321, 4.5.4.1: 4 to 5 days). Its account can ask for another."""
+    """After that long a mail is given up (RFC 5321, 4.5.4.1: 4 to 5 days), counted from when it was asked for. An
+    account can ask for another verification mail; a letter about an order is not written again."""
+    letters_per_second: float = Field(default=25, gt=0)
+    """Most letters about orders that this process sends a second, on average. What waits after an outage of the mail
+    server leaves at this pace, and providers refuse more than they allow. Verification mails are not held back."""

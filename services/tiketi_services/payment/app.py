@@ -75,7 +75,13 @@ def build_app(settings: PaymentSettings) -> FastAPI:
             yield
 
     routers = [routes.router, routes.webhooks_router]
-    app = create_app("payment", lifespan=lifespan, routers=routers, shortcut=routes.webhooks_router)
+    app = create_app(
+        "payment",
+        lifespan=lifespan,
+        routers=routers,
+        shortcut=routes.webhooks_router,
+        doors=[("POST", "attempts")],
+    )
     app.state.signer = signer
     app.state.toss_client_key = settings.toss_client_key
     app.state.access_tokens = TokenVerifier(settings.auth_jwks_url)

@@ -199,26 +199,22 @@ class Payments:
         return None if row is None else _attempt(row)
 
     async def settle(self, attempt: Attempt, jws: str, call: VendorCall) -> bool:
-        """Make the attempt the order's outcome and tell it, in one transaction; False if the order does not take it."""
+        """Make the attempt the order's outcome and tell it, in one statement; False if the order does not take it."""
         order = attempt.order
-        async with self._pool.acquire() as connection, connection.transaction():
-            paid = await connection.fetchval(self._sql["settle"], attempt.attempt_id, order.order_id, jws)
-            if paid is None:
-                return False
-            message = PaymentSettled.model_validate(
-                {
-                    "order": str(order.order_id),
-                    "event": order.event,
-                    "buyer": order.buyer,
-                    "amount": order.amount,
-                    "currency": order.currency,
-                    "paymentKey": attempt.payment_key,
-                    "outcome": jws,
-                    **_facts(call),
-                }
-            )
-            await outbox.put(connection, message)
-        return True
+        message = PaymentSettled.model_validate(
+            {
+                "order": str(order.order_id),
+                "event": order.event,
+                "buyer": order.buyer,
+                "amount": order.amount,
+                "currency": order.currency,
+                "paymentKey": attempt.payment_key,
+                "outcome": jws,
+                **_facts(call),
+            }
+        )
+        facts = (attempt.attempt_id, order.order_id, jws, *outbox.row_of(message))
+        return await self._pool.fetchval(self._sql["settle"], *facts) is not None
 
     async def cancel_instead(self, attempt: Attempt, reason: str) -> bool:
         """Write down that what the vendor charged goes back; False if the attempt had ended already."""

@@ -16,7 +16,15 @@ from uuid import UUID
 
 OPEN, PAID, CLOSED, REFUNDED = "OPEN", "PAID", "CLOSED", "REFUNDED"
 VOID: Final = "VOID"
+EVENT_CANCELLED: Final = "event-cancelled"
+DONE: Final = "DONE"
 _DAY: Final = 24 * 60
+_REFUND_PATIENCE: Final = timedelta(minutes=30)
+"""Ticket asks for a refund again every 10 minutes, and both databases are read within seconds. What is younger may be
+on its way, or was made between the two readings."""
+_SOON: Final = timedelta(minutes=1)
+"""Ticket asks payment to close orders in the order they are due, and asks again after 10 s. An order that was closed so
+soon was not behind a backlog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,17 @@ class TicketRow:
     seat: str
     state: str
     price: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """One refund of an order, as one side has it."""
+
+    refund: UUID
+    amount: int
+    state: str
+    at: datetime
+    """When that side has it from, by its clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,16 @@ class TicketSide:
     valid: Sequence[int]
     """Tickets that are good for each seat, whoever's."""
     tickets: Sequence[TicketRow]
+    refunds: Sequence[RefundRow] = ()
+    is_cancelled: bool = False
+    """The buyer gave it up: payment was asked to close it at once, not at ``pay_by``."""
+
+    @property
+    def is_closed_in_time(self) -> bool:
+        """Closed because ``pay_by`` was over, and soon: no order that was due earlier waited to be closed then."""
+        if self.state != CLOSED or self.is_cancelled or self.ended_at is None:
+            return False
+        return timedelta(0) <= self.ended_at - self.pay_by <= _SOON
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +100,10 @@ class PaymentSide:
     under_way: int = 0
     lost: int = 0
     going_back: int = 0
+    refunds: Sequence[RefundRow] = ()
+    last_refund_at: datetime | None = None
+    """When payment learnt of the newest refund there is, of whatever order."""
+    read_at: datetime | None = None
 
     @property
     def is_paid(self) -> bool:
@@ -118,21 +151,21 @@ class Delivery:
     """What is known of whether payment's word reaches ticket."""
 
     worked: frozenset[int] = frozenset()
-    """Minutes (epoch s // 60) in which ticket acted on payment's answer about some order, as far as was seen."""
+    """Minutes (epoch s // 60) in which orders were due that ticket closed soon, on payment's answer."""
     enough: int = 10
 
     def is_overtaken(self, due: datetime) -> bool:
-        """Whether ticket has heard payment about other orders in enough minutes since it was to ask about this one.
+        """Whether ticket was done with orders due later, in enough minutes since it was to ask about this one.
 
-        Not how long it is due: while either of them is away, or their backlog drains, nothing is wrong.
+        Not how long it is due: while either of them is away nothing is closed, and while a backlog drains nothing is
+        closed soon. Whatever was due before an order that was closed soon has been asked about as well, each time.
         """
         minute = int(due.timestamp()) // 60
         return sum(each > minute for each in self.worked) >= self.enough
 
     def seen(self, orders: Iterable[TicketSide]) -> Delivery:
         """With what these orders tell: an unpaid order is closed on payment's answer only."""
-        ended = (order.ended_at for order in orders if order.state == CLOSED)
-        minutes = {int(at.timestamp()) // 60 for at in ended if at is not None}
+        minutes = {int(order.pay_by.timestamp()) // 60 for order in orders if order.is_closed_in_time}
         return replace(self, worked=frozenset(sorted(self.worked | minutes)[-_DAY:]))
 
 
@@ -145,6 +178,7 @@ def judge(ticket: TicketSide | None, payment: PaymentSide | None, delivery: Deli
     if ticket is not None:
         _seats(ticket, wrong, lags)
         _between(ticket, payment, delivery, wrong, lags)
+        _refunds(ticket, payment, wrong, lags)
     elif payment is not None:
         _without_ticket(payment, wrong, lags)
     if payment is not None:
@@ -225,6 +259,42 @@ def _between(
         wrong.append(("ticket-refunded", "REFUNDED at payment with valid tickets"))
     if ticket.state == OPEN:
         _open(ticket, payment, delivery, wrong, lags)
+
+
+def _refunds(ticket: TicketSide, payment: PaymentSide | None, wrong: list[tuple[str, str]], lags: list[str]) -> None:
+    """What goes back. Word of a refund travels from ticket to payment, and word that it is done from payment to ticket.
+
+    A refund that payment does not know may be on its way for as long as either is away; when payment has learnt of one
+    that is much younger, it is not.
+    """
+    void = sum(each.price for each in ticket.tickets if each.state == VOID)
+    given = sum(each.amount for each in ticket.refunds)
+    if void != given:
+        wrong.append(("void-without-refund", f"void tickets cost {void}, their refunds are {given}"))
+    if payment is None:
+        return
+    theirs = {each.refund: each for each in payment.refunds}
+    for each in ticket.refunds:
+        known = theirs.pop(each.refund, None)
+        if each.amount == 0:
+            continue  # ends at once, and payment never hears of it
+        if known is None and (each.state == DONE or _is_later(payment.last_refund_at, each.at)):
+            wrong.append(("refund-lost", f"refund {each.refund} of {each.amount} is {each.state}, unknown to payment"))
+        elif known is not None and known.amount != each.amount:
+            wrong.append(("refund-differs", f"refund {each.refund} is {each.amount}, at payment {known.amount}"))
+        elif known is not None and each.state == DONE != known.state:
+            wrong.append(("refund-differs", f"refund {each.refund} is DONE, at payment {known.state}"))
+        elif each.state != DONE:
+            lags.append("refunding")
+    wrong += [
+        ("refund-unasked", f"payment has refund {each.refund} of {each.amount}, ticket does not")
+        for each in theirs.values()
+        if _is_later(payment.read_at, each.at)
+    ]
+
+
+def _is_later(moment: datetime | None, than: datetime) -> bool:
+    return moment is not None and moment > than + _REFUND_PATIENCE
 
 
 def _open(
@@ -314,6 +384,8 @@ class Audit:
     accepted: int = 0
     """Of the findings: those that somebody accepted as they are."""
     is_stopped: bool = False
+    cancelled_by: str | None = None
+    """Who cancelled the event; None: it takes place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +404,11 @@ def stopped(history: Iterable[Stop]) -> dict[str, Stop]:
     """The stop in force of each event that has one, from all stops, oldest first."""
     last = {stop.event: stop for stop in history}
     return {event: stop for event, stop in last.items() if stop.action == "STOP"}
+
+
+def cancelled(history: Iterable[Stop]) -> dict[str, Stop]:
+    """The stop of each cancelled event, which is never lifted: ticket wrote it with the mark."""
+    return {stop.event: stop for stop in history if any(fact.get("kind") == EVENT_CANCELLED for fact in stop.facts)}
 
 
 def accepted(history: Iterable[Stop]) -> set[tuple[str, str]]:

@@ -21,6 +21,7 @@ from tiketi_services.stats.audit import (
     StraySeat,
     Suspicions,
     accepted,
+    cancelled,
     judge,
     stopped,
     stray,
@@ -181,9 +182,15 @@ class Auditor:
             if self._stops and await self.ledgers.stop(event, _REASON, by_event[event]):
                 standing.add(event)
                 log.error("sale stopped", extra={"event": event, "findings": [f.told for f in by_event[event]]})
-        self._publish(by_event, standing, known)
+        self._publish(by_event, standing, known, {event: stop.by for event, stop in cancelled(history).items()})
 
-    def _publish(self, by_event: Mapping[str, list[Finding]], standing: set[str], known: set[tuple[str, str]]) -> None:
+    def _publish(
+        self,
+        by_event: Mapping[str, list[Finding]],
+        standing: set[str],
+        known: set[tuple[str, str]],
+        called_off: Mapping[str, str],
+    ) -> None:
         waived = Tally(finding.event for key, finding in self._certain.items() if key in known)
         self._audits = {
             event: Audit(
@@ -192,10 +199,11 @@ class Auditor:
                 tuple(by_event.get(event, ())),
                 waived[event],
                 event in standing,
+                called_off.get(event),
             )
             for event in sorted({*self._orders, *by_event, *standing, *waived})
         }
-        STOPPED.set(len(standing))
+        STOPPED.set(len(standing - called_off.keys()))
         _show(MISMATCHES, Tally(each.kind for found in by_event.values() for each in found))
         _show(UNDER_WAY, sum((Tally(audit.lags) for audit in self._audits.values()), Tally()))
         if self.completed_at is not None:

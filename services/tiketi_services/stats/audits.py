@@ -86,7 +86,9 @@ class Audits:
 def report_of(audit: Audit, at: datetime) -> AuditReport:
     """An audit as ``status.sales`` has it."""
     told = [f"{each.kind}, order {each.subject}: {each.told}" for each in audit.findings[:_TOLD]]
-    left = len(audit.findings) - len(told)
+    if audit.cancelled_by is not None:
+        told.append(f"The event was cancelled by {audit.cancelled_by}: nothing is sold any more, and all is given back")
+    left = len(audit.findings) - min(len(audit.findings), _TOLD)
     return AuditReport(
         completed_at=at.replace(microsecond=0),
         orders=audit.orders,

@@ -74,6 +74,9 @@ async def run(arguments: Arguments, ledgers: Ledgers, patience: timedelta) -> in
 
 
 async def _resume(arguments: Arguments, audit: Audit, ledgers: Ledgers) -> int:
+    if audit.cancelled_by is not None:
+        sys.stderr.write(f"tiketi-stats: {arguments.event} was cancelled by {audit.cancelled_by}: it stays stopped\n")
+        return WRONG
     if audit.findings and not arguments.accept:
         _table({str(arguments.event): audit})
         _say("The sale stays stopped: mend this first, or accept it as it is with --accept.")
@@ -91,13 +94,19 @@ def _table(audits: Mapping[str, Audit]) -> None:
     _say(f"{'EVENT':<{width}}  ORDERS  UNDERWAY  MISMATCHES  ACCEPTED  SALE")
     for event, audit in audits.items():
         counts = f"{audit.orders:>6}  {sum(audit.lags.values()):>8}  {len(audit.findings):>10}  {audit.accepted:>8}"
-        _say(f"{event:<{width}}  {counts}  {'stopped' if audit.is_stopped else 'goes on'}")
+        _say(f"{event:<{width}}  {counts}  {_sale(audit)}")
     lags = sum((Counter(audit.lags) for audit in audits.values()), Counter[str]())
     if lags:
         _say("under way: " + ", ".join(f"{kind} {count}" for kind, count in sorted(lags.items())))
     for audit in audits.values():
         for finding in audit.findings:
             _say(f"{finding.kind}  {finding.event}  {finding.subject}  {finding.told}")
+
+
+def _sale(audit: Audit) -> str:
+    if audit.cancelled_by is not None:
+        return "cancelled"
+    return "stopped" if audit.is_stopped else "goes on"
 
 
 def _event(text: str) -> str:

@@ -11,11 +11,13 @@ from enum import StrEnum
 from tiketi_runtime.contracts.identity import EventId, OrderId, SeatId
 from tiketi_runtime.contracts.messages import (
     AnyMessage,
+    EventCancelled,
     OrderClosed,
     OrderPlaced,
     PaymentRefunded,
     PaymentRefused,
     PaymentSettled,
+    RefundDone,
     RefundRequested,
     TicketsIssued,
 )
@@ -70,7 +72,7 @@ def fact_of(message: AnyMessage) -> Fact:
             return Fact(order, event, refusals=1)
         case RefundRequested():
             return Fact(order, event, returned=len(message.seats), returned_amount=message.amount)
-        case PaymentRefunded():  # counted when it was asked for
+        case PaymentRefunded() | RefundDone() | EventCancelled():  # counted when it was asked for
             return Fact(order, event)
 
 

@@ -7,18 +7,27 @@ from typing import Any, Final
 from uuid import UUID
 
 from tiketi_runtime.postgres import Pool, load_queries
-from tiketi_services.stats.audit import Finding, PaymentSide, Stop, StraySeat, TicketRow, TicketSide, facts_of
+from tiketi_services.stats.audit import (
+    Finding,
+    PaymentSide,
+    RefundRow,
+    Stop,
+    StraySeat,
+    TicketRow,
+    TicketSide,
+    facts_of,
+)
 
 AUDITOR: Final = "auditor"
 """Who stops sales, as the rows say."""
 _BEFORE_ALL: Final = UUID(int=0)
 _TICKET_COLUMNS: Final = (
     *("event", "buyer", "state", "amount", "currency", "payment_key", "pay_by", "ended_at", "read_at"),
-    *("seats", "prices", "kept", "valid"),
+    *("seats", "prices", "kept", "valid", "is_cancelled"),
 )
 _PAYMENT_COLUMNS: Final = (
     *("state", "event", "buyer", "amount", "currency", "paid_amount", "paid_currency", "payment_key", "paid_at"),
-    *("under_way", "lost", "going_back"),
+    *("under_way", "lost", "going_back", "last_refund_at", "read_at"),
 )
 
 
@@ -81,11 +90,19 @@ class Ledgers:
 def _ticket_side(row: Mapping[str, Any]) -> TicketSide:
     parts = zip(row["ticket_seats"], row["ticket_states"], row["ticket_prices"], strict=True)
     same = {name: row[name] for name in _TICKET_COLUMNS}
-    return TicketSide(order=row["order_id"], tickets=[TicketRow(*part) for part in parts], **same)
+    return TicketSide(
+        order=row["order_id"], tickets=[TicketRow(*part) for part in parts], refunds=_refunds(row), **same
+    )
 
 
 def _payment_side(row: Mapping[str, Any]) -> PaymentSide:
-    return PaymentSide(order=row["order_id"], **{name: row[name] for name in _PAYMENT_COLUMNS})
+    same = {name: row[name] for name in _PAYMENT_COLUMNS}
+    return PaymentSide(order=row["order_id"], refunds=_refunds(row), **same)
+
+
+def _refunds(row: Mapping[str, Any]) -> list[RefundRow]:
+    parts = (row[f"refund_{name}"] for name in ("ids", "amounts", "states", "times"))
+    return [RefundRow(*part) for part in zip(*parts, strict=True)]
 
 
 def _stray(row: Mapping[str, Any]) -> StraySeat:

@@ -12,7 +12,7 @@ from tiketi_runtime.contracts.identity import EventId, SeatId
 from tiketi_runtime.contracts.messages import AnyMessage
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
-from tiketi_runtime.outbox import is_new
+from tiketi_runtime.outbox import DUPLICATES
 from tiketi_runtime.postgres import Pool, load_queries
 from tiketi_runtime.redis import Redis
 from tiketi_services.stats.domain import Fact, OrderState, Reading, Totals, is_held
@@ -30,11 +30,10 @@ class Orders:
 
     async def record_once(self, message: AnyMessage, fact: Fact) -> bool:
         """Record the fact unless its message was applied before. Returns whether it was recorded."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            if not await is_new(connection, message):
-                return False
-            await connection.execute(self._sql["record_fact"], *astuple(fact))
+        if await self._pool.fetchval(self._sql["record_fact"], *astuple(fact), message.id) is not None:
             return True
+        DUPLICATES.labels(message.key).inc()
+        return False
 
     async def totals(self, events: Iterable[EventId]) -> Mapping[EventId, Totals]:
         """Sums of each event; an event without orders has empty ones."""

@@ -34,7 +34,7 @@ from tiketi_services.ticket.queue.wiring import open_queue
 from tiketi_services.ticket.refunds.consumers import QUEUE as REFUNDS_QUEUE
 from tiketi_services.ticket.refunds.routes import router as refunds_router
 from tiketi_services.ticket.refunds.wiring import PACKAGE as REFUNDS
-from tiketi_services.ticket.refunds.wiring import RefundBook, open_refunds
+from tiketi_services.ticket.refunds.wiring import RefundBook, open_messages, open_refunds
 from tiketi_services.ticket.sales.routes import router as sales_router
 from tiketi_services.ticket.sales.wiring import PACKAGE as SALES
 from tiketi_services.ticket.sales.wiring import open_sales
@@ -104,6 +104,7 @@ def build_app(settings: TicketSettings) -> Doorway:
                     app.state.signer,
                     live.watching,
                     refunds.of_order,
+                    open_messages(),
                 )
             )
             open_tickets(app, pool, app.state.signer)
@@ -123,7 +124,7 @@ def build_app(settings: TicketSettings) -> Doorway:
         waitlist_router,
         _keys,
     ]
-    app = create_app("ticket", lifespan=lifespan, routers=routers, shortcut=queue_router)
+    app = create_app("ticket", lifespan=lifespan, routers=routers, shortcut=queue_router, doors=[("POST", "holds")])
     app.state.answers = Answers()
     app.add_middleware(TimedAnswers, answers=app.state.answers, routes=TIMED)
     doorway = Doorway(app, allowed_origins=settings.allowed_origins, max_connections=settings.max_connections)

@@ -18,6 +18,7 @@ from tests.integration.serving import serve_app
 
 from tiketi_local.mail.box import CaughtMail
 from tiketi_local.mail.catcher import Catcher, catching
+from tiketi_local.world import World
 from tiketi_runtime import postgres
 from tiketi_services.auth.app import build_app
 from tiketi_services.auth.repository import PACKAGE
@@ -106,11 +107,17 @@ async def catcher() -> AsyncIterator[Catcher]:
 
 @pytest.fixture(scope="module")
 async def settings(
-    database: Callable[[str], Awaitable[str]], redis_url: str, signing_key_file: Path, catcher: Catcher
+    database: Callable[[str], Awaitable[str]],
+    redis_url: str,
+    signing_key_file: Path,
+    catcher: Catcher,
+    world: World,
+    vhost: str,
 ) -> AuthSettings:
     return AuthSettings(
         database_url=await database("auth"),
         redis_url=redis_url,
+        amqp_url=world.amqp_url("auth", vhost),
         signing_key_file=signing_key_file,
         smtp_url=f"smtp://127.0.0.1:{catcher.smtp_port}",
         mail_from="Tiketi <no-reply@tickets.example.com>",

@@ -35,6 +35,7 @@ async def running(settings: AuthSettings, port: int) -> AsyncIterator[asyncio.su
             "TIKETI_AUTH_PORT": str(port),
             "TIKETI_AUTH_DATABASE_URL": settings.database_url,
             "TIKETI_AUTH_REDIS_URL": settings.redis_url,
+            "TIKETI_AUTH_AMQP_URL": settings.amqp_url,
             "TIKETI_AUTH_SIGNING_KEY_FILE": str(settings.signing_key_file),
             "TIKETI_AUTH_SMTP_URL": settings.smtp_url,
             "TIKETI_AUTH_MAIL_FROM": settings.mail_from,

@@ -229,6 +229,12 @@ async def test_a_start_in_the_past_opens_at_once_with_a_warning(stage: Stage) ->
     await stage.until_told(name, "OpensAtOnce")
 
 
+async def test_refunds_until_the_doors_open_are_possible_and_warned_of(stage: Stage) -> None:
+    closes = datetime.now(UTC) + timedelta(hours=2)
+    name = await stage.event(sale={"closesAt": closes.isoformat(), "refundsUntil": closes.isoformat()})
+    await stage.until_told(name, "RefundsEndLate")
+
+
 async def test_deleting_an_event_that_is_not_on_sale_leaves_nothing(stage: Stage) -> None:
     name = await stage.event(capacity={"lane": "Dedicated"})
     await stage.until_condition(name, "QueueReady", "True")

@@ -20,7 +20,9 @@ from tiketi_runtime.contracts.messages import RefundRequested
 from tiketi_runtime.postgres import Pool
 from tiketi_services.payment.refunds import Refunder
 from tiketi_services.payment.refunds_book import RefundNotOwed, RefundsBook
+from tiketi_services.payment.refunds_plan import Next, Step
 from tiketi_services.payment.toss import TossClient, TossSettings
+from tiketi_services.payment.vendor import VendorPayment
 
 NOT_IN_PARTS_CARD = "4000-0000-0000-3055"
 SOON = timedelta(milliseconds=20)
@@ -34,9 +36,12 @@ class Till:
     pool: Pool
     shop: Shop
 
+    @property
+    def vendor(self) -> TossSettings:
+        return TossSettings(self.shop.vendor.url, SECRET_KEY, timedelta(seconds=1), timedelta(seconds=5))
+
     def refunder(self, lease: timedelta = SOON) -> Refunder:
-        vendor = TossSettings(self.shop.vendor.url, SECRET_KEY, timedelta(seconds=1), timedelta(seconds=5))
-        return Refunder(RefundsBook(self.pool), TossClient(vendor), SOON, lease)
+        return Refunder(RefundsBook(self.pool), TossClient(self.vendor), SOON, lease)
 
     async def sell(self, card: str = GOOD_CARD, amount: int = 3_000) -> tuple[Placed, str]:
         """A paid order, and its payment key."""
@@ -80,7 +85,10 @@ class Till:
         refunder = self.refunder()
         async with refunder.toss:
             for _ in range(rounds):
-                await self.pool.execute("UPDATE refunds SET try_at = now() WHERE state <> 'DONE' AND NOT is_refused")
+                await self.pool.execute(
+                    "UPDATE refunds SET try_at = now() WHERE refund_id IN (SELECT refund_id FROM refunds"
+                    " WHERE state <> 'DONE' AND NOT is_refused FOR UPDATE SKIP LOCKED)"
+                )
                 await refunder.pay_back_due()
                 if not await self.pool.fetchval(
                     "SELECT count(*) FROM refunds WHERE state <> 'DONE' AND NOT is_refused"
@@ -288,3 +296,97 @@ async def test_more_than_the_vendor_has_left_is_an_alarm_and_no_call(till: Till)
     assert row is not None
     assert tuple(row) == ("REQUESTED", "BALANCE_TOO_SMALL", True)
     await till.pool.execute("TRUNCATE outcomes CASCADE")
+
+
+async def test_ticket_asks_again_and_is_answered_again_with_the_same_message(till: Till) -> None:
+    """Whatever was lost, the request or the answer: no money moves twice, and the answer comes for certain."""
+    order, key = await till.sell()
+    message = _message(order, 1_000)
+    book = RefundsBook(till.pool)
+    for _ in range(3):
+        await book.learn_by(message)
+    assert await till.told(order) == []
+    await till.work()
+    [first] = await till.pool.fetch("SELECT id FROM outbox")
+    for _ in range(3):
+        await till.pool.execute("UPDATE outbox SET sent_at = now()")
+        await asyncio.gather(*(book.learn_by(message) for _ in range(5)))
+        [again] = await till.pool.fetch("SELECT id FROM outbox WHERE sent_at IS NULL")
+        assert again["id"] == first["id"]
+    await till.pool.execute("DELETE FROM outbox")
+    await book.learn_by(message)
+    assert await till.told(order) == [(str(message.refund), 2_000)]
+    await till.work()
+    assert await till.kept(key) == 2_000
+
+
+class Watched(TossClient):
+    """Holds a look-up up after the vendor has answered."""
+
+    def __init__(self, settings: TossSettings) -> None:
+        super().__init__(settings)
+        self.has_looked, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def look_up(self, payment_key: str) -> VendorPayment:
+        payment = await super().look_up(payment_key)
+        self.has_looked.set()
+        await self.goes_on.wait()
+        return payment
+
+
+async def test_a_refund_that_looked_before_another_one_was_made_is_not_refused(till: Till) -> None:
+    order, key = await till.sell()
+    watched = Watched(till.vendor)
+    slow = Refunder(RefundsBook(till.pool), watched, SOON, timedelta(minutes=1))
+    first = await till.request(order, 1_000)
+    async with watched:
+        work = asyncio.create_task(slow.pay_back_due())
+        await watched.has_looked.wait()
+        second = await till.request(order, 500)
+        async with (quick := till.refunder(timedelta(minutes=1))).toss:
+            await quick.pay_back_due()
+        assert await till.told(order) == [(str(second), 2_500)]
+        watched.goes_on.set()
+        await work
+    row = await till.pool.fetchrow("SELECT state, code, is_refused, calls FROM refunds WHERE refund_id = $1", first)
+    assert row is not None
+    assert tuple(row) == ("REQUESTED", "ANOTHER_UNDER_WAY", False, 1)
+    await till.work()
+    assert await till.kept(key) == 1_500
+
+
+async def test_a_call_waits_for_another_one_that_is_just_being_written_down_as_made(till: Till) -> None:
+    order, _ = await till.sell()
+    for amount in (1_000, 500):
+        await till.request(order, amount)
+    book = RefundsBook(till.pool)
+    first, second = await book.take(8, timedelta(minutes=1))
+    step = Step(Next.CALL, balance=3_000, call=1)
+    assert await book.begin(first, step, "first")
+    async with till.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "UPDATE refunds SET state = 'DONE', done_at = now(), balance = 3000 - amount WHERE refund_id = $1",
+            first.refund_id,
+        )
+        begin = asyncio.create_task(book.begin(second, step, "second"))
+        await asyncio.sleep(0.2)
+        assert not begin.done()
+    assert not await begin
+    assert await till.pool.fetchval("SELECT state FROM refunds WHERE refund_id = $1", second.refund_id) == "REQUESTED"
+    await till.pool.execute("TRUNCATE outcomes CASCADE")
+
+
+async def test_many_refunds_of_one_order_at_once_are_all_made_and_none_is_an_alarm(till: Till) -> None:
+    order, key = await till.sell(amount=20_000)
+    refunder = till.refunder(timedelta(minutes=1))
+    requests = [till.request(order, 1_000) for _ in range(20)]
+    alarms: list[int] = []
+    async with refunder.toss:
+        await asyncio.gather(*requests)
+        for _ in range(200):
+            await till.pool.execute("UPDATE refunds SET try_at = now() WHERE state = 'REQUESTED'")
+            await asyncio.gather(*(refunder.pay_back_due() for _ in range(6)))
+            alarms.append((await refunder.book.count(timedelta(days=1)))[0])
+            if not await till.pool.fetchval("SELECT count(*) FROM refunds WHERE state <> 'DONE'"):
+                break
+    assert (await till.kept(key), await till.state(order), sum(alarms)) == (0, "REFUNDED", 0)

@@ -7,9 +7,17 @@ import json
 from datetime import timedelta
 from uuid import uuid4
 
+import aio_pika
 import pytest
 from tests.integration.refunds.house import PRICE, House, tickets_of, until
 from tests.integration.ticket.tickets.gates import role
+
+from tiketi_runtime.rabbitmq import EXCHANGE
+from tiketi_services.payment import consumers as payment
+from tiketi_services.ticket.refunds import consumers as ticket
+from tiketi_services.ticket.refunds.repository import RefundBook
+
+_OPEN = {"outbox": "key = 'refund.requested'", "refunds": "state = 'REQUESTED'"}
 
 
 async def test_a_buyer_gives_a_whole_order_back(house: House) -> None:
@@ -168,6 +176,7 @@ async def test_the_organiser_gives_orders_back_each_for_itself(house: House) -> 
 async def test_of_a_cancelled_event_everybody_gets_the_money_back_also_who_pays_later(house: House) -> None:
     orders = await asyncio.gather(*(house.buy("storm", 2) for _ in range(12)))
     inside, *others = orders
+    unpaid = await house.order("storm", late_buyer := str(uuid4()), 1)
     await house.scan(inside, tickets_of(inside)[0])
     assert (await house.organise("storm", {"cancelEvent": True}, roles=[])).status == 403
     answers = await asyncio.gather(*(house.organise("storm", {"cancelEvent": True}) for _ in range(5)))
@@ -177,7 +186,7 @@ async def test_of_a_cancelled_event_everybody_gets_the_money_back_also_who_pays_
         assert seen["refunds"][0]["reason"] == "event-cancelled"
     await house.until_refunded(inside, "PAID")
     assert await house.kept(inside) == PRICE
-    late = await house.buy("storm")
+    late = await house.pay(unpaid, late_buyer)
     await house.until_refunded(late)
     progress = await house.progress("storm")
     assert (progress["issued"], progress["used"], progress["underWay"]) == (0, 1, 0)
@@ -223,6 +232,37 @@ async def test_a_refund_waits_for_a_broker_that_is_away(house: House) -> None:
         assert ([each["state"] for each in seen["refunds"]], tickets_of(seen)) == (["REQUESTED"], [])
         assert await house.kept(order) == 2 * PRICE
     await house.until_refunded(order)
+
+
+@pytest.mark.parametrize(
+    ("key", "consumer", "queue"),
+    [("refund.requested", "payment", payment.QUEUE), ("payment.refunded", "ticket", ticket.QUEUE)],
+)
+async def test_a_message_that_was_lost_is_sent_again(house: House, key: str, consumer: str, queue: str) -> None:
+    """The queue was unbound while others listen: the broker took the message, and nobody will ever have it."""
+    order = await house.buy("show", 2)
+    async with await aio_pika.connect(house.world.amqp_url(consumer, house.vhost)) as broker:
+        channel = await broker.channel()
+        exchange = await channel.get_exchange(EXCHANGE)
+        other = await channel.declare_queue(f"{consumer}.witness", exclusive=True)
+        await other.bind(exchange, key)
+        lossy = await channel.get_queue(queue)
+        await lossy.unbind(exchange, key)
+        await house.refund(order)
+
+        async def is_lost() -> bool:
+            return await other.get(fail=False) is not None
+
+        await until(is_lost)
+        await lossy.bind(exchange, key)
+    for table, column in (("outbox", "sent_at"), ("refunds", "requested_at")):
+        await house.ticket.execute(f"UPDATE {table} SET {column} = {column} - interval '11 min' WHERE {_OPEN[table]}")
+    seen = await house.look(order)
+    assert [each["state"] for each in seen["refunds"]] == ["REQUESTED"]
+    again = await RefundBook(house.ticket).ask_again(timedelta(minutes=10), 10)
+    assert again == [seen["refunds"][0]["refund"]]
+    await house.until_refunded(order)
+    assert await house.kept(order) == 0
 
 
 async def test_every_refusal_there_was_is_in_the_document(house: House) -> None:

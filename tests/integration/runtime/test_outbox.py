@@ -240,6 +240,14 @@ async def test_old_messages_are_deleted_and_those_not_sent_never(
     assert [row["id"] for row in await pool.fetch("SELECT id FROM inbox")] == [fresh.id]
 
 
+async def test_messages_that_are_to_be_kept_stay_however_old_they_are(pool: postgres.Pool) -> None:
+    kept, old = closed(), closed()
+    await put(pool, kept, old)
+    await pool.execute("UPDATE outbox SET created_at = created_at - $1::interval, sent_at = now()", 10 * KEEP_SENT)
+    await Housekeeping(pool, keep=f"body ->> 'order' = '{kept.order}'").clean()
+    assert [row["id"] for row in await pool.fetch("SELECT id FROM outbox")] == [kept.id]
+
+
 async def test_messages_wait_while_the_broker_is_away(pool: postgres.Pool) -> None:
     await put(pool, closed())
     async with Broker("amqp://guest:guest@127.0.0.1:1/", "test") as broker:

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -75,6 +76,38 @@ async def test_a_migration_that_fails_leaves_nothing_and_is_tried_again(url: str
     assert await _ask(url, "SELECT to_regclass('a') IS NOT NULL AND to_regclass('b') IS NULL")
     (migrations / "0002_b.sql").write_text("CREATE TABLE b (x int);")
     assert await postgres.migrate(url, PACKAGE) == ["0002_b.sql"]
+
+
+async def test_a_migration_behind_a_long_transaction_does_not_stop_the_queries_behind_it(
+    url: str, migrations: Path
+) -> None:
+    """Each query waits a lock timeout at most, and the migration is made when the transaction is over."""
+    await _ask(url, "CREATE TABLE t (x int)")
+    (migrations / "0001_a.sql").write_text("CREATE TABLE before (x int); ALTER TABLE t ADD y int;")
+    long = await asyncpg.connect(url)
+    await long.execute("BEGIN; LOCK TABLE t IN ACCESS SHARE MODE")
+    work = asyncio.create_task(postgres.migrate(url, PACKAGE, timedelta(milliseconds=300)))
+    for _ in range(8):
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(1):
+            assert await _ask(url, "SELECT count(*) FROM t") == 0
+    assert not work.done()
+    assert await _ask(url, "SELECT to_regclass('before') IS NULL")
+    await long.execute("COMMIT")
+    await long.close()
+    assert await work == ["0001_a.sql"]
+    assert await _ask(url, "SELECT count(y) FROM t") == 0
+
+
+async def test_a_migration_that_never_gets_its_lock_gives_up_and_leaves_nothing(url: str, migrations: Path) -> None:
+    await _ask(url, "CREATE TABLE t (x int)")
+    (migrations / "0001_a.sql").write_text("ALTER TABLE t ADD y int;")
+    long = await asyncpg.connect(url)
+    await long.execute("BEGIN; LOCK TABLE t IN ACCESS SHARE MODE")
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await postgres.migrate(url, PACKAGE, timedelta(milliseconds=50), tries=2)
+    await long.close()
+    assert await postgres.migrate(url, PACKAGE) == ["0001_a.sql"]
 
 
 async def test_a_package_without_migrations_has_nothing_to_apply(url: str) -> None:

@@ -21,7 +21,7 @@ from tiketi_services.stats.ledgers import Ledgers
 
 EVENT = "demo/first-sale"
 PATIENCE = timedelta(seconds=30)
-TICKET = tuple(f"tiketi_services.ticket.{name}" for name in ("sales", "queue", "orders", "tickets"))
+TICKET = tuple(f"tiketi_services.ticket.{name}" for name in ("sales", "queue", "orders", "tickets", "refunds"))
 
 
 class Clock:
@@ -122,6 +122,30 @@ class Books:
         await self.settle(order)
         return order
 
+    async def refund(self, order: UUID) -> UUID:
+        """Ticket gives the tickets of an order back; payment does not know."""
+        refund = uuid4()
+        await self.ticket.execute("UPDATE tickets SET state = 'VOID', voided_at = now() WHERE order_id = $1", order)
+        await self.ticket.execute(
+            "INSERT INTO refunds (id, order_id, event, buyer, reason, requested_by, idempotency_key, tickets, seats,"
+            " amount, currency, free_at)"
+            " SELECT $2::uuid, order_id, min(event), 'anna', 'buyer', 'anna', $2::uuid::text,"
+            " array_agg(id), array_agg(seat), sum(price), 'KRW', now() FROM tickets WHERE order_id = $1"
+            " GROUP BY order_id",
+            order,
+            refund,
+        )
+        return refund
+
+    async def learn_refund(self, order: UUID, refund: UUID) -> None:
+        """Payment hears of it."""
+        await self.payment.execute(
+            "INSERT INTO refunds (refund_id, order_id, payment_key, amount, reason) VALUES ($2, $1, $3, 100, 'buyer')",
+            order,
+            refund,
+            f"pk-{order}",
+        )
+
     async def closed(self, *seats: str) -> UUID:
         order = await self.order(*seats)
         await self.payment.execute("UPDATE orders SET state = 'CLOSED', closed_at = now() WHERE order_id = $1", order)
@@ -169,7 +193,7 @@ async def pools(world: World, urls: tuple[str, str]) -> AsyncIterator[list[Pool]
 async def books(pools: list[Pool]) -> Books:
     ticket, payment, *read_only = pools
     await ticket.execute("TRUNCATE orders, holds, seats, tickets, sale_stops CASCADE")
-    await payment.execute("TRUNCATE orders, attempts, outcomes, cancellations CASCADE")
+    await payment.execute("TRUNCATE orders, attempts, outcomes, cancellations, refunds CASCADE")
     clock, ledgers = Clock(), Ledgers(*read_only)
     return Books(ticket, payment, ledgers, clock, Auditor(ledgers, PATIENCE, batch=3, clock=clock))
 
@@ -246,6 +270,72 @@ async def test_whatever_is_broken_is_found(books: Books, where: str, statement: 
     assert await books.is_stopped()
 
 
+async def test_a_backlog_of_closings_that_drains_is_no_mismatch_and_closings_in_time_tell_what_was_lost(
+    books: Books,
+) -> None:
+    """Ticket is away for hours from now on. Then it closes what was due, one order after the other."""
+    await books.charge(await books.order("A-01"))
+    closed = [await books.closed(f"B-{number:02}") for number in range(20)]
+    for number, order in enumerate(closed):
+        await books.ticket.execute(
+            "UPDATE orders SET pay_by = now() + make_interval(mins => $2), ended_at = now() + make_interval(mins => $3)"
+            " WHERE id = $1",
+            order,
+            15 + 10 * number,
+            300 + number,
+        )
+    await books.twice()
+    await books.twice()
+    assert books.kinds() == []
+    assert not await books.is_stopped()
+    await books.ticket.execute("UPDATE orders SET pay_by = ended_at - interval '2 s' WHERE id = ANY ($1)", closed[:10])
+    await books.twice()
+    await books.twice()
+    assert books.kinds() == ["paid-not-settled"]
+
+
+async def test_a_refund_on_its_way_is_lag_and_a_lost_one_is_found_when_payment_hears_of_later_ones(
+    books: Books,
+) -> None:
+    order, other = await books.sold("A-01"), await books.sold("A-02")
+    await books.refund(order)
+    await books.twice()
+    audit = books.auditor.of(EVENT)
+    assert audit is not None
+    assert (audit.findings, audit.lags["refunding"]) == ((), 1)
+    await books.ticket.execute("UPDATE refunds SET requested_at = requested_at - interval '2 days'")
+    await books.twice()
+    assert books.kinds() == []  # payment, or the broker, may be away
+    await books.learn_refund(other, await books.refund(other))
+    await books.twice()
+    assert books.kinds() == ["refund-lost"]
+    assert await books.is_stopped()
+
+
+@pytest.mark.parametrize(
+    ("where", "statement", "kind"),
+    [
+        ("ticket", "DELETE FROM refunds WHERE order_id = $1", "void-without-refund"),
+        ("ticket", "UPDATE refunds SET amount = 99 WHERE order_id = $1", "refund-differs"),
+        ("ticket", "UPDATE refunds SET state = 'DONE', done_at = now() WHERE order_id = $1", "refund-differs"),
+        ("payment", "UPDATE refunds SET amount = 99 WHERE order_id = $1", "refund-differs"),
+        (
+            "payment",
+            "UPDATE refunds SET refund_id = gen_random_uuid(), created_at = now() - interval '1 h' WHERE order_id = $1",
+            "refund-unasked",
+        ),
+    ],
+)
+async def test_refunds_that_differ_are_found(books: Books, where: str, statement: str, kind: str) -> None:
+    order = await books.sold("A-01")
+    await books.learn_refund(order, await books.refund(order))
+    await books.twice()
+    assert books.kinds() == []
+    await getattr(books, where).execute(statement, order)
+    await books.twice()
+    assert kind in books.kinds()
+
+
 async def test_a_charge_for_an_order_that_ticket_does_not_have_is_found(books: Books) -> None:
     order = await books.order("A-01")
     await books.charge(order)
@@ -295,6 +385,7 @@ async def test_two_valid_tickets_for_one_seat_are_found_even_when_the_last_wall_
         "UPDATE sale_stops SET action = 'RESUME'",
         "DELETE FROM sale_stops",
         "SELECT name FROM order_owners",
+        "SELECT buyer FROM refunds",
         "INSERT INTO sale_stops (event, action, \"by\", reason, at) VALUES ('a/b', 'STOP', 'x', 'y', now())",
         "CREATE TABLE mine (a int)",
     ],
@@ -355,6 +446,27 @@ async def test_a_sale_is_resumed_when_all_agrees_and_says_by_whom_and_why(books:
     await books.twice()
     assert not await books.is_stopped()
     assert await run(books, *words) == 2  # it is not stopped
+
+
+async def test_a_cancelled_event_is_shown_as_such_and_is_not_resumed(books: Books, capsys: Any) -> None:
+    order = await books.sold("A-01")
+    await books.ticket.execute(
+        "INSERT INTO sale_stops (event, action, \"by\", reason, facts) VALUES ($1, 'STOP', 'olga', 'r', $2)",
+        EVENT,
+        [{"kind": "event-cancelled", "subject": EVENT, "told": "cancelled by olga"}],
+    )
+    await books.ticket.execute("UPDATE tickets SET price = 99 WHERE order_id = $1", order)
+    await books.twice()  # a mismatch on top of it
+    await books.ticket.execute("UPDATE tickets SET price = 100 WHERE order_id = $1", order)
+    await books.auditor.complete()
+    audit = books.auditor.of(EVENT)
+    assert audit is not None
+    assert (audit.is_stopped, audit.cancelled_by) == (True, "olga")
+    assert await run(books, "resume", EVENT, "--reason", "by mistake") == 2
+    assert "was cancelled by olga: it stays stopped" in capsys.readouterr().err
+    assert await books.is_stopped()
+    assert await run(books, "audit", EVENT) == 0
+    assert "  cancelled" in capsys.readouterr().out
 
 
 async def test_what_is_accepted_stops_the_sale_no_more_and_anything_else_does(books: Books) -> None:

@@ -45,7 +45,7 @@ async def test_it_waits_for_tables_and_goes_on_when_its_sessions_were_killed(
     try:
         await asyncio.sleep(0.5)
         assert audits.report(EVENT) is None
-        for package in ("sales", "queue", "orders", "tickets"):
+        for package in ("sales", "queue", "orders", "tickets", "refunds"):
             await postgres.migrate(urls["ticket"], f"tiketi_services.ticket.{package}")
         await postgres.migrate(urls["payment"], "tiketi_services.payment")
         await reported(audits, orders=0)

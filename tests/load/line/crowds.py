@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.load.line.stand import ROOT
+from tests.load.stand import ROOT
 
 _LONGEST_ANSWER = 64 * 2**20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.load.line.stand import free_port, until_answers
+from tests.load.stand import free_port, until_answers
 
 from tiketi_local.envoy import program
 

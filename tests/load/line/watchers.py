@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from tests.load.line.stand import allow_many_files
+from tests.load.stand import allow_many_files
 
 _OPENING: Final = 64
 _TRIES: Final = 3

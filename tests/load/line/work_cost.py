@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from tests.load.line.report import RESULTS, Result, keep, read, told
-from tests.load.line.row import Row, Sample
-from tests.load.line.stand import ROOT
+from tests.load.report import RESULTS, Result, keep, read, told
+from tests.load.row import Row, Sample
+from tests.load.stand import ROOT
 
 from tiketi_local.crowd.work import Search
 from tiketi_runtime.contracts.identity import PUBLIC, EventId
@@ -30,7 +30,7 @@ from tiketi_runtime.security import Mac
 from tiketi_services.ticket.queue.gates.gate import PURPOSE, Challenge
 from tiketi_services.ticket.queue.gates.work import lifetime, solves
 
-KEPT: Final = RESULTS.with_name("work.json")
+KEPT: Final = RESULTS / "work.json"
 DOCUMENT: Final = ROOT / "docs" / "bots.md"
 BITS: Final = (8, 10, 12, 14, 16, 18, 20, 22, 24, 26)
 ACCOUNTS: Final = 10_000

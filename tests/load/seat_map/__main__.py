@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from tests.integration.ticket.sales.a_sale import a_sale
-from tests.load.line.joining import read_joins, requests
-from tests.load.line.load import send_all
-from tests.load.line.stand import ROOT, Server, Stand, open_stand, process_cpu
+from tests.load.joining import read_joins, requests
+from tests.load.load import send_all
+from tests.load.stand import ROOT, Server, Stand, open_stand, process_cpu
 
 from tiketi_local.world import World
 from tiketi_runtime import postgres
@@ -60,7 +60,7 @@ def a_hall() -> SaleSheet:
 
 async def reading(stand: Stand, sale: SaleSheet) -> None:
     """A process that reads a house for all, empty and full; and one that sees what another has read."""
-    url = await stand._database()
+    url = await stand.database("ticket")
     for package in _PACKAGES:
         await postgres.migrate(url, package)
     async with await postgres.connect(url, 2) as pool:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from tests.load.line.stand import allow_many_files
 from tests.load.line.watchers import Watcher, masked
+from tests.load.stand import allow_many_files
 
 _CHANGE: Final = b"TS\x01\x02"
 _OPENING: Final = 64

@@ -8,7 +8,7 @@ import pytest
 from tests.sale_sheets import sale_sheet
 
 from tiketi_runtime.contracts.identity import PUBLIC, event_id
-from tiketi_runtime.contracts.sale_sheet import BeaconSheet, DrawPromise, LineSheet, SaleSheet
+from tiketi_runtime.contracts.sale_sheet import BEHIND, BeaconSheet, DrawPromise, LineSheet, SaleSheet
 
 OPENS = datetime(2027, 3, 1, 11, 0, tzinfo=UTC)
 JOINS = OPENS - timedelta(minutes=15)
@@ -29,8 +29,8 @@ def a_sale(line: LineSheet) -> SaleSheet:
 @pytest.mark.parametrize("draw_at", [None, DRAW_AT])
 def test_a_promise_is_made_when_buyers_may_join(draw_at: datetime | None) -> None:
     line = a_line(draw_at)
-    assert a_sale(line).promise(line, JOINS - SECOND) is None
-    for now in (JOINS, OPENS, OPENS + DAY):
+    assert a_sale(line).promise(line, JOINS - BEHIND - SECOND) is None
+    for now in (JOINS - BEHIND, JOINS, OPENS, OPENS + DAY):
         promise = a_sale(line).promise(line, now)
         assert promise == DrawPromise(line=PUBLIC, joined_from=JOINS, draw_at=draw_at, beacon=line.beacon)
 
@@ -40,7 +40,7 @@ def test_who_joined_before_a_postponement_is_not_forgotten() -> None:
     promise = a_sale(line).promise(line, JOINS - DAY)
     assert promise is not None
     assert promise.joined_from == JOINS - DAY
-    assert a_sale(line).promise(line, JOINS - DAY - SECOND) is None
+    assert a_sale(line).promise(line, JOINS - DAY - BEHIND - SECOND) is None
 
 
 def test_a_draw_that_is_due_is_promised_whenever_buyers_may_join() -> None:
@@ -62,6 +62,8 @@ def test_a_draw_that_is_due_is_promised_whenever_buyers_may_join() -> None:
         (DRAW_AT, a_line(JOINS - SECOND), True),
         (JOINS - DAY, a_line(JOINS - DAY), False),
         (JOINS - DAY, a_line(JOINS - 2 * DAY), True),
+        (JOINS - DAY, a_line(DRAW_AT), True),
+        (JOINS, a_line(DRAW_AT), True),
     ],
 )
 def test_a_promise_is_broken_by_another_order_or_a_draw_in_the_past(

@@ -62,6 +62,15 @@ def test_a_sale_that_is_stopped_still_is_not_consistent_until_somebody_resumes_i
     assert (fact.status, fact.reason) == (FALSE, "Stopped")
 
 
+def test_of_a_cancelled_event_the_organiser_is_told_that_and_not_to_resume_it() -> None:
+    told = {"stopped": True, "message": "The event was cancelled by olga: nothing is sold any more"}
+    fact = inventory_fact(CLEAN.model_copy(update=told), NOW)
+    assert (fact.status, fact.reason) == (FALSE, "EventCancelled")
+    assert "cancelled by olga" in fact.message
+    assert "docs/refunds.md" in fact.message
+    assert "resume" not in fact.message
+
+
 def test_an_old_audit_says_nothing_about_now_but_a_mismatch_does_not_age() -> None:
     late = NOW + AUDIT_STALE
     assert inventory_fact(CLEAN, late).status is UNKNOWN

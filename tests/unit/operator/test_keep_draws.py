@@ -9,7 +9,7 @@ from tests.unit.operator.events import CLOSES, OPENS, make_event, make_policy
 from tiketi_operator.sale import compile_sale, keep_draws
 from tiketi_runtime.contracts.beacon import QUICKNET
 from tiketi_runtime.contracts.identity import PUBLIC
-from tiketi_runtime.contracts.sale_sheet import BeaconSheet, DrawPromise, QueueingMethod, SaleContent
+from tiketi_runtime.contracts.sale_sheet import BEHIND, BeaconSheet, DrawPromise, QueueingMethod, SaleContent
 from tiketi_runtime.contracts.ticket_event_status import Draw, DrawBeacon, DrawTrust
 
 SECOND = timedelta(seconds=1)
@@ -29,7 +29,9 @@ FIFO = compiled()
 LOTTERY = compiled(queueingMethod="lottery")
 SHUFFLE = compiled(prequeue={"opensBefore": "30m", "shuffleAtEventStart": True})
 PASSTHROUGH = compiled(queueingMethod="passthrough")
-DURING = [JOINS, DRAW_AT - SECOND, DRAW_AT, OPENS, OPENS + timedelta(hours=1)]
+NOBODY = JOINS - BEHIND - SECOND
+"""When nobody can have joined, by whatever sheet or clock."""
+DURING = [JOINS - BEHIND, JOINS, DRAW_AT - SECOND, DRAW_AT, OPENS, OPENS + timedelta(hours=1)]
 
 
 def kept(
@@ -44,7 +46,7 @@ def kept(
 @pytest.mark.parametrize("drawn", [LOTTERY, SHUFFLE])
 @pytest.mark.parametrize("before", [FIFO, PASSTHROUGH])
 def test_a_draw_has_to_be_planned_before_anybody_can_join(before: SaleContent, drawn: SaleContent) -> None:
-    assert kept(drawn, before, JOINS - SECOND) == ([DRAW_AT], [])
+    assert kept(drawn, before, NOBODY) == ([DRAW_AT], [])
     for now in DURING:
         assert kept(drawn, before, now) == ([None], ["DrawTooLate"])
     assert kept(drawn, before, CLOSES) == ([None], [])
@@ -61,7 +63,7 @@ def test_a_line_that_is_not_drawn_is_not_called_a_lottery_and_needs_no_beacon() 
 @pytest.mark.parametrize("drawn", [LOTTERY, SHUFFLE])
 @pytest.mark.parametrize("after", [FIFO, PASSTHROUGH])
 def test_a_draw_may_be_dropped_until_somebody_can_join(drawn: SaleContent, after: SaleContent) -> None:
-    assert kept(after, drawn, JOINS - SECOND, PROMISED) == ([None], [])
+    assert kept(after, drawn, NOBODY, PROMISED) == ([None], [])
     for now in DURING:
         assert kept(after, drawn, now, PROMISED) == ([DRAW_AT], ["DrawPromised"])
     for now in (DRAW_AT, OPENS):
@@ -85,7 +87,7 @@ def test_a_draw_moves_with_its_sale_until_it_is_due() -> None:
     for now in (JOINS - day, JOINS, DRAW_AT - SECOND):
         assert kept(later, LOTTERY, now, PROMISED) == ([DRAW_AT + timedelta(hours=1)], [])
     for now in (DRAW_AT, OPENS):
-        assert kept(later, LOTTERY, now, PROMISED) == ([DRAW_AT], [])
+        assert kept(later, LOTTERY, now, PROMISED) == ([DRAW_AT], ["DrawHeld"])
         assert kept(later, LOTTERY, now, HELD) == ([DRAW_AT], [])
 
 
@@ -96,7 +98,7 @@ def test_a_beacon_can_be_withdrawn_from_a_draw_that_is_due() -> None:
 
 @pytest.mark.parametrize("sale", [FIFO, LOTTERY, SHUFFLE, PASSTHROUGH])
 def test_what_was_planned_stays_over_restarts_and_at_first_sight(sale: SaleContent) -> None:
-    for now in [JOINS - SECOND, *DURING, CLOSES]:
+    for now in [NOBODY, *DURING, CLOSES]:
         assert keep_draws(sale, sale, now) == (sale, ())
         assert keep_draws(sale, None, now) == (sale, ())
 
@@ -142,7 +144,7 @@ def test_a_postponement_does_not_make_a_joined_line_new() -> None:
 
 def test_a_line_that_was_postponed_before_anybody_could_join_is_new() -> None:
     later = compiled(OPENS + timedelta(days=7))
-    postponed, _ = keep_draws(later, FIFO, JOINS - SECOND)
+    postponed, _ = keep_draws(later, FIFO, NOBODY)
     assert postponed == later
     turned = compiled(OPENS + timedelta(days=7), queueingMethod="lottery")
     assert keep_draws(turned, postponed, JOINS) == (turned, ())
@@ -167,7 +169,7 @@ def test_a_draw_that_people_joined_for_is_never_brought_forward_to_surprise_them
     assert kept(announced, LOTTERY, now) == ([now + minute], [])
     assert kept(announced, announced, now + minute) == ([now + minute], [])
     sooner = compiled(now, queueingMethod="lottery")
-    assert kept(sooner, LOTTERY, sooner.lead_in_at(sooner.lines[0]) - SECOND)[1] == []
+    assert kept(sooner, LOTTERY, sooner.lead_in_at(sooner.lines[0]) - BEHIND - SECOND)[1] == []
 
 
 def test_a_draw_that_is_not_brought_forward_keeps_its_beacon_and_says_what_to_do() -> None:

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from tests.unit.operator.events import CLOSES, OPENS, make_event, make_policy
 
-from tiketi_operator.sale import Unsellable, check_draws, check_sale, compile_sale, opened_before_creation
+from tiketi_operator.sale import (
+    Unsellable,
+    check_draws,
+    check_sale,
+    compile_sale,
+    late_refunds,
+    opened_before_creation,
+)
 from tiketi_runtime.contracts.beacon import DEFAULT, QUICKNET, known_chains, round_after
 from tiketi_runtime.contracts.identity import PUBLIC, Line
 from tiketi_runtime.contracts.presale_codes import CodeBook
@@ -106,6 +113,27 @@ def test_a_sale_that_closed_in_its_time_is_no_mistake() -> None:
 def test_a_start_before_the_object_existed_is_noticed() -> None:
     assert opened_before_creation(make_event(creationTimestamp=OPENS + timedelta(seconds=1)))
     assert not opened_before_creation(make_event())
+
+
+@pytest.mark.parametrize(
+    ("until", "starts", "told"),
+    [
+        (None, CLOSES + timedelta(days=30), None),
+        (CLOSES - timedelta(minutes=30), CLOSES + timedelta(days=30), None),
+        (CLOSES - timedelta(minutes=29), CLOSES + timedelta(days=30), "before spec.sale.closesAt"),
+        (CLOSES + timedelta(days=29), CLOSES + timedelta(days=30), "before spec.sale.closesAt"),
+        (CLOSES - timedelta(minutes=90), CLOSES - timedelta(hours=1), None),
+        (CLOSES - timedelta(minutes=61), CLOSES - timedelta(hours=1), "before spec.startsAt"),
+        (CLOSES - timedelta(hours=1), CLOSES - timedelta(hours=1), "before spec.startsAt"),
+    ],
+)
+def test_refunds_whose_seats_nobody_can_buy_any_more_are_noticed(
+    until: datetime | None, starts: datetime, told: str | None
+) -> None:
+    sale = {"opensAt": OPENS, "closesAt": CLOSES} | ({"refundsUntil": until} if until else {})
+    found = late_refunds(make_event(startsAt=starts, sale=sale))
+    assert (found is None) == (told is None)
+    assert found is None or str(told) in found
 
 
 def test_pace_and_work_reach_the_sheet() -> None:

@@ -19,12 +19,14 @@ from tiketi_services.stats.audit import (
     Delivery,
     Finding,
     PaymentSide,
+    RefundRow,
     Stop,
     StraySeat,
     Suspicions,
     TicketRow,
     TicketSide,
     accepted,
+    cancelled,
     facts_of,
     judge,
     stopped,
@@ -68,13 +70,21 @@ OPEN_PAYMENT = PaymentSide(ORDER, OPEN, EVENT, "anna", 250, "KRW")
 PAID_PAYMENT = replace(OPEN_PAYMENT, state=PAID, paid_amount=250, paid_currency="KRW", payment_key="pk", paid_at=NOW)
 CLOSED_PAYMENT = replace(OPEN_PAYMENT, state=CLOSED)
 CLOSED_UNSEEN = PaymentSide(ORDER, CLOSED)
+ONE, ALL = (
+    RefundRow(UUID(int=number), price, "REQUESTED", NOW) for number, price in enumerate((PRICES[1], sum(PRICES)))
+)
+FIRST = RefundRow(UUID(int=9), PRICES[0], "REQUESTED", NOW)
+DONE_ONE, DONE_ALL = (replace(each, state="DONE") for each in (ONE, ALL))
+LATE = NOW + timedelta(minutes=31)
 ONE_BACK = replace(
     PAID_TICKET,
+    refunds=(ONE,),
     kept=("SOLD", None),
     tickets=(TicketRow("A-01-01", "ISSUED", 100), TicketRow("A-01-02", "VOID", 150)),
 )
 ALL_BACK = replace(
     PAID_TICKET,
+    refunds=(ALL,),
     kept=(None, None),
     valid=(0, 1),
     tickets=(TicketRow("A-01-01", "VOID", 100), TicketRow("A-01-02", "VOID", 150)),
@@ -86,8 +96,8 @@ def kinds(ticket: TicketSide | None, payment: PaymentSide | None, delivery: Deli
 
 
 def worked(*, minutes: int, since: datetime) -> Delivery:
-    ended = [since + timedelta(minutes=1 + minute) for minute in range(minutes)]
-    return NEVER.seen(replace(CLOSED_TICKET, ended_at=at) for at in ended)
+    due = [since + timedelta(minutes=1 + minute) for minute in range(minutes)]
+    return NEVER.seen(replace(CLOSED_TICKET, pay_by=at, ended_at=at + timedelta(seconds=2)) for at in due)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +116,20 @@ def worked(*, minutes: int, since: datetime) -> Delivery:
         (CLOSED_TICKET, CLOSED_UNSEEN, ()),
         (CLOSED_TICKET, replace(CLOSED_PAYMENT, going_back=1), ("going-back",)),
         (replace(CLOSED_TICKET, valid=(1, 1)), CLOSED_PAYMENT, ()),  # sold to the next
-        (ONE_BACK, PAID_PAYMENT, ()),
-        (replace(ONE_BACK, kept=("SOLD", "SOLD"), valid=(1, 0)), PAID_PAYMENT, ("freeing",)),
-        (ALL_BACK, PAID_PAYMENT, ()),
-        (ALL_BACK, replace(PAID_PAYMENT, state=REFUNDED), ()),
-        (replace(ALL_BACK, state=REFUNDED), replace(PAID_PAYMENT, state=REFUNDED), ()),
+        (ONE_BACK, PAID_PAYMENT, ("refunding",)),
+        (ONE_BACK, replace(PAID_PAYMENT, last_refund_at=NOW + timedelta(minutes=30)), ("refunding",)),
+        (ONE_BACK, replace(PAID_PAYMENT, refunds=(ONE,), last_refund_at=LATE, read_at=LATE), ("refunding",)),
+        (ONE_BACK, replace(PAID_PAYMENT, refunds=(DONE_ONE,)), ("refunding",)),
+        (replace(ONE_BACK, refunds=(DONE_ONE,)), replace(PAID_PAYMENT, refunds=(DONE_ONE,)), ()),
+        (PAID_TICKET, replace(PAID_PAYMENT, refunds=(ONE,), read_at=NOW + timedelta(minutes=30)), ()),
+        (replace(ONE_BACK, kept=("SOLD", "SOLD"), valid=(1, 0)), PAID_PAYMENT, ("freeing", "refunding")),
+        (ALL_BACK, PAID_PAYMENT, ("refunding",)),
+        (ALL_BACK, replace(PAID_PAYMENT, state=REFUNDED, refunds=(DONE_ALL,)), ("refunding",)),
+        (
+            replace(ALL_BACK, state=REFUNDED, refunds=(DONE_ALL,)),
+            replace(PAID_PAYMENT, state=REFUNDED, refunds=(DONE_ALL,)),
+            (),
+        ),
         (None, CLOSED_UNSEEN, ("unknown-order",)),
         (None, OPEN_PAYMENT, ("unknown-order",)),
     ],
@@ -153,6 +172,14 @@ def without(row: TicketSide, **changes: Any) -> TicketSide:
         (CLOSED_TICKET, PAID_PAYMENT, "closed-but-paid"),
         (PAID_TICKET, replace(PAID_PAYMENT, state=REFUNDED), "ticket-refunded"),
         (without(PAID_TICKET, state=REFUNDED), replace(PAID_PAYMENT, state=REFUNDED), "ticket-refunded"),
+        (without(ONE_BACK, refunds=()), PAID_PAYMENT, "void-without-refund"),
+        (without(ONE_BACK, refunds=(replace(ONE, amount=149),)), PAID_PAYMENT, "void-without-refund"),
+        (without(PAID_TICKET, refunds=(ONE,)), PAID_PAYMENT, "void-without-refund"),
+        (ONE_BACK, replace(PAID_PAYMENT, last_refund_at=LATE), "refund-lost"),
+        (without(ONE_BACK, refunds=(DONE_ONE,)), PAID_PAYMENT, "refund-lost"),
+        (without(ONE_BACK, refunds=(DONE_ONE,)), replace(PAID_PAYMENT, refunds=(ONE,)), "refund-differs"),
+        (ONE_BACK, replace(PAID_PAYMENT, refunds=(replace(ONE, amount=149),)), "refund-differs"),
+        (PAID_TICKET, replace(PAID_PAYMENT, refunds=(ONE,), read_at=LATE), "refund-unasked"),
         (None, PAID_PAYMENT, "charged-without-order"),
         (OPEN_TICKET, replace(OPEN_PAYMENT, lost=1), "charged-and-lost"),
         (OPEN_TICKET, replace(OPEN_PAYMENT, state=PAID), "outcome-differs"),
@@ -174,6 +201,38 @@ def test_a_paid_order_that_ticket_has_not_settled_is_lag_for_as_long_as_either_i
 def test_a_paid_order_is_lost_when_ticket_has_heard_payment_about_others_again_and_again() -> None:
     late = replace(OPEN_TICKET, pay_by=NOW - timedelta(minutes=1))
     assert kinds(late, PAID_PAYMENT, worked(minutes=11, since=NOW)) == ["paid-not-settled"]
+
+
+def test_while_a_backlog_of_closings_drains_no_order_behind_it_is_lost() -> None:
+    """Ticket was away for a day; what was due meanwhile is closed now, a few orders a second."""
+    behind = replace(OPEN_TICKET, pay_by=NOW, read_at=NOW + timedelta(days=1))
+    back = NOW + timedelta(days=1)
+    due = [NOW + timedelta(minutes=each) for each in range(-600, 600, 5)]
+    drained = [
+        replace(CLOSED_TICKET, pay_by=at, ended_at=back + timedelta(minutes=each / 8)) for each, at in enumerate(due)
+    ]
+    assert kinds(behind, PAID_PAYMENT, NEVER.seen(drained)) == []
+
+
+LATER = NOW + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"pay_by": LATER, "ended_at": LATER}, True),
+        ({"pay_by": LATER, "ended_at": LATER + timedelta(seconds=60)}, True),
+        ({"pay_by": LATER, "ended_at": LATER + timedelta(seconds=61)}, False),  # behind a backlog
+        ({"pay_by": LATER, "ended_at": LATER - timedelta(seconds=1)}, False),
+        ({"pay_by": NOW - timedelta(seconds=1), "ended_at": NOW + timedelta(seconds=30)}, False),  # due before
+        ({"pay_by": LATER, "ended_at": LATER, "is_cancelled": True}, False),
+        ({"pay_by": LATER, "ended_at": LATER, "state": PAID}, False),
+        ({"pay_by": LATER, "ended_at": None, "state": OPEN}, False),
+    ],
+)
+def test_what_shows_that_ticket_has_asked_about_an_order_that_is_due(changes: dict[str, Any], counts: bool) -> None:
+    seen = Delivery(enough=1).seen([replace(CLOSED_TICKET, **changes)])
+    assert seen.is_overtaken(NOW) is counts
 
 
 # --- No sequence of steps, and no moment of reading, makes a false alarm
@@ -238,16 +297,32 @@ class Model:
             self.ticket, self.refunds = ONE_BACK, {"one"}
 
     def _void_all(self) -> None:
-        if self.ticket is not None and self.ticket.state == PAID:
-            self.ticket, self.refunds = ALL_BACK, {"all"}
+        if self.ticket is not None and self.ticket.state == PAID and "rest" not in self.refunds:
+            rest = (*self.ticket.refunds, FIRST) if self.refunds == {"one"} else (ALL,)
+            if self.refunds <= {"one"}:
+                self.refunds.add("rest")
+                self.ticket = replace(ALL_BACK, refunds=rest)
+
+    def _ask(self) -> None:
+        if self.ticket is None or self.payment is None:
+            return
+        known = {each.refund for each in self.payment.refunds}
+        new = (replace(each, state="REQUESTED") for each in self.ticket.refunds if each.refund not in known)
+        self.payment = replace(self.payment, refunds=(*self.payment.refunds, *new), last_refund_at=NOW, read_at=NOW)
 
     def _refund(self) -> None:
-        if "all" in self.refunds and self.payment is not None:
-            self.payment = replace(self.payment, state=REFUNDED)
+        if self.payment is not None and self.payment.refunds:
+            done = tuple(replace(each, state="DONE") for each in self.payment.refunds)
+            is_all = sum(each.amount for each in done) == sum(PRICES)
+            self.payment = replace(self.payment, refunds=done, state=REFUNDED if is_all else self.payment.state)
 
     def _hear_refunded(self) -> None:
-        if self.payment is not None and self.payment.state == REFUNDED and self.ticket is not None:
-            self.ticket = replace(self.ticket, state=REFUNDED)
+        if self.payment is None or self.ticket is None:
+            return
+        done = {each.refund for each in self.payment.refunds if each.state == "DONE"}
+        refunds = [replace(each, state="DONE") if each.refund in done else each for each in self.ticket.refunds]
+        state = REFUNDED if self.payment.state == REFUNDED else self.ticket.state
+        self.ticket = replace(self.ticket, refunds=tuple(refunds), state=state)
 
 
 STEPS = sorted(name.removeprefix("_") for name in vars(Model) if name.startswith("_") and not name.startswith("__"))
@@ -323,6 +398,16 @@ def test_the_last_row_of_an_event_says_whether_it_is_stopped() -> None:
     assert accepted(history) == set()
     history.append(Stop(EVENT, "RESUME", "anna", "known", facts_of([FOUND]), NOW))
     assert accepted(history) == {FOUND.key}
+
+
+def test_a_cancelled_event_is_told_from_one_that_was_stopped() -> None:
+    fact = {"kind": "event-cancelled", "subject": "a/b", "told": "cancelled by olga"}
+    history = [
+        Stop(EVENT, "STOP", "auditor", "r", facts_of([FOUND]), NOW),
+        Stop("a/b", "STOP", "olga", "the event is cancelled", [fact], NOW),
+        Stop("a/b", "STOP", "auditor", "r", facts_of([FOUND]), NOW),
+    ]
+    assert {event: stop.by for event, stop in cancelled(history).items()} == {"a/b": "olga"}
 
 
 def test_a_stray_seat_is_a_finding_of_its_own() -> None:

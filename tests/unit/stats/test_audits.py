@@ -40,6 +40,14 @@ def test_a_report_names_the_first_findings_and_fits_the_status() -> None:
     assert report_of(Audit(9, {}, FOUND[:1]), NOW).message == f"two-tickets, order order-0: {'x' * 300}"
 
 
+def test_a_report_says_that_the_event_is_cancelled() -> None:
+    report = report_of(Audit(9, {}, FOUND[:1], is_stopped=True, cancelled_by="olga"), NOW)
+    assert report.message.startswith("two-tickets, order order-0")
+    assert "The event was cancelled by olga" in report.message
+    alone = report_of(Audit(9, is_stopped=True, cancelled_by="olga"), NOW).message
+    assert alone == "The event was cancelled by olga: nothing is sold any more, and all is given back"
+
+
 def test_a_report_that_says_the_same_is_told_anew_now_and_then_and_a_new_one_at_once() -> None:
     audits = Audits(
         StatsSettings(database_url="x", redis_url="x", amqp_url="x", auth_jwks_url="x", kubeconfig=Path("x"))

@@ -34,7 +34,7 @@ class SeatTaken(Conflict):
     ``rows`` are the rows of the wanted seats as they look now.
     """
 
-    code, title = "seat-taken", "Seat taken"
+    code, title, is_noted = "seat-taken", "Seat taken", False
 
 
 class NotEnoughSeats(Conflict):
@@ -55,6 +55,12 @@ class SectionNotOnSale(InvalidRequest):
     code, title = "section-not-on-sale", "Section not on sale"
 
 
+class SectionWithdrawn(Conflict):
+    """A seat of the hold is in a section that has left the sale since. Nothing changed: the hold goes on."""
+
+    code, title = "section-withdrawn", "Section withdrawn"
+
+
 class LimitReached(Conflict):
     """The buyer would have more tickets than one buyer may have. ``limit`` and ``held`` say how many."""
 
@@ -65,6 +71,12 @@ class SalePaused(Conflict):
     """The organiser has stopped new holds for the moment."""
 
     code, title, retryable = "sale-paused", "Sale paused", True
+
+
+class EventCancelled(Conflict):
+    """The event does not take place: nothing is held or ordered any more, and whoever has paid gets the money back."""
+
+    code, title = "event-cancelled", "Event cancelled"
 
 
 class HoldNotFound(NotFound):
@@ -342,6 +354,11 @@ class Outcome:
 def sale_paused() -> SalePaused:
     """The refusal while the organiser has paused the sale, or its books do not agree."""
     return SalePaused("The sale is paused. Your session goes on; try again shortly.", retryAfter=5)
+
+
+def event_cancelled() -> EventCancelled:
+    """The refusal once the event is cancelled."""
+    return EventCancelled("The event is cancelled. Whoever has paid gets the money back.")
 
 
 def line_on_sale(sale: SaleSheet, line: Line) -> LineSheet:

@@ -44,6 +44,15 @@ class Plan:
             self.begins[section.name] = begin
             begin += section.size
 
+    def empty(self, kept: Iterable[str] = ()) -> bytearray:
+        """The state of each seat, one byte each, when nobody has any; all of ``kept`` sections are as held."""
+        states = bytearray([FREE]) * len(self.seats)
+        for section in kept:
+            if section in self.sections:
+                begin, end = self.span(section)
+                states[begin:end] = bytes([HELD]) * (end - begin)
+        return states
+
     def span(self, section: str) -> tuple[int, int]:
         """First place of a section, and the first one after it."""
         begin = self.begins[section]
@@ -68,9 +77,12 @@ class Plans:
 class House:
     """State of every seat of a sale, one byte each, as of one moment."""
 
-    def __init__(self, plan: Plan, held: Iterable[SeatId] = (), sold: Iterable[SeatId] = ()) -> None:
+    def __init__(
+        self, plan: Plan, held: Iterable[SeatId] = (), sold: Iterable[SeatId] = (), kept: Iterable[str] = ()
+    ) -> None:
+        """``kept``: sections whose free seats are not for buyers; they count as held."""
         self._plan = plan
-        self._states = bytearray([FREE]) * len(plan.seats)
+        self._states = plan.empty(kept)
         self._mark(held, HELD)
         self._mark(sold, SOLD)
 

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
+from tiketi_runtime.refusals import refuses
 from tiketi_services.ticket.orders.public_maps import PublicMaps
 from tiketi_services.ticket.orders.seat_format import MEDIA_TYPE, SeatMap
 from tiketi_services.ticket.sales.conditional import cacheable
+from tiketi_services.ticket.sales.domain import UnknownEvent
 from tiketi_services.ticket.sales.routes import sale_of
 
 _GREATEST: Final = 2**53 - 1
@@ -51,7 +53,10 @@ async def _current(
 
 
 Current = Annotated[SeatMap, Depends(_current)]
-_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "If-None-Match named this very map."}}
+_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
+    304: {"description": "If-None-Match named this very map."},
+    **refuses(UnknownEvent),
+}
 _BINARY: Final[dict[int | str, dict[str, Any]]] = {
     **_UNCHANGED,
     200: {

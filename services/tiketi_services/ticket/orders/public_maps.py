@@ -17,7 +17,7 @@ from typing import Final
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.errors import Unavailable
-from tiketi_services.ticket.orders.house import FREE, HELD, SOLD, Plans
+from tiketi_services.ticket.orders.house import HELD, SOLD, Plans
 from tiketi_services.ticket.orders.map_store import MapStore
 from tiketi_services.ticket.orders.repository import OrderBook
 from tiketi_services.ticket.orders.seat_format import SeatMap, layout_of
@@ -113,9 +113,9 @@ class PublicMaps:
         return Shown(public, began, began, began + self._interval.total_seconds())
 
     async def _read(self, sale: SaleSheet) -> SeatMap:
-        held, sold = await self._book.house(sale.event)
+        held, sold, kept = await self._book.house(sale.event)
         plan = self._plans.of(sale)
-        states = bytearray([FREE]) * len(plan.seats)
+        states = plan.empty(kept)
         for seats, state in ((held, HELD), (sold, SOLD)):
             for begin in range(0, len(seats), _SEATS_PER_TURN):
                 for seat in seats[begin : begin + _SEATS_PER_TURN]:

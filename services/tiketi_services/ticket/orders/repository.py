@@ -243,10 +243,10 @@ class OrderBook:
             swept.setdefault(EventId(row["event"]), []).append((SeatId(row["seat"]), HoldId(str(row["hold"]))))
         return swept
 
-    async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId]]:
-        """Seats of an event that look held, and sold ones."""
+    async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId], Sequence[str]]:
+        """Seats of an event that look held, and sold ones; and sections whose free seats look held, too."""
         row = await self._pool.fetchrow(self._sql["house"], event)
-        return row["held"], row["sold"]
+        return row["held"], row["sold"], row["kept"]
 
     async def taken(self, event: EventId, only: Sequence[SeatId] | None = None) -> list[TakenSeat]:
         """Seats that look taken; of ``only`` some, those that nobody can hold now."""

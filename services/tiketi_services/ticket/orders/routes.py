@@ -15,6 +15,7 @@ from tiketi_runtime.web import bearer_identity
 from tiketi_services.ticket.orders import usecases
 from tiketi_services.ticket.orders.domain import (
     AlreadyOrdered,
+    EventCancelled,
     ExtensionsUsedUp,
     HoldChanged,
     HoldExpired,
@@ -34,6 +35,7 @@ from tiketi_services.ticket.orders.domain import (
     SalePaused,
     SeatTaken,
     SectionNotOnSale,
+    SectionWithdrawn,
     UnknownSeat,
 )
 from tiketi_services.ticket.orders.schemas import (
@@ -60,11 +62,11 @@ _OF_ANY: Final[Kinds] = (Unauthenticated, InvalidToken, InvalidRequest, Unavaila
 _OF_BODY: Final[Kinds] = (*_OF_ANY, MalformedJson, TooLarge)
 _OF_SEATS: Final[Kinds] = (
     *_OF_BODY, UnknownEvent, NotAdmitted, AdmissionExpired, Recovering, UnknownSeat, SectionNotOnSale, SeatTaken,
-    LimitReached, SalePaused, SaleClosed,
+    LimitReached, SalePaused, SaleClosed, EventCancelled,
 )  # fmt: skip
 _OF_PLACING: Final[Kinds] = (
     *_OF_BODY, UnknownEvent, IdempotencyKeyMissing, IdempotencyMismatch, RequestInFlight, HoldExpired, HoldChanged,
-    AlreadyOrdered,
+    AlreadyOrdered, EventCancelled, SectionWithdrawn,
 )  # fmt: skip
 _OF_HOLD: Final[Kinds] = (HoldNotFound, HoldChanged, AlreadyOrdered)
 _KEY_HEADER: Final = "Idempotency-Key"

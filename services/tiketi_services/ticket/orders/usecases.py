@@ -43,10 +43,13 @@ from tiketi_services.ticket.orders.domain import (
     RequestInFlight,
     SeatLost,
     SeatTaken,
+    SectionWithdrawn,
+    TakenSeat,
     Ticket,
     Wish,
     check_limit,
     check_seats,
+    event_cancelled,
     line_on_sale,
     sale_paused,
 )
@@ -243,6 +246,8 @@ async def release_hold(office: BoxOffice, event: EventId, buyer: BuyerId, hold: 
 async def _enter(office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: str) -> tuple[SaleSheet, LineSheet]:
     """Only who is admitted holds seats, and only those of the line they came through."""
     sale = await office.sales.sheet(event)
+    if office.sales.is_cancelled(event):
+        raise event_cancelled()
     admission = await office.admissions.require(event, buyer, pass_token)
     return sale, line_on_sale(sale, admission.line)
 
@@ -302,7 +307,8 @@ async def _refuse(
         limit, live = sale.max_tickets_per_buyer, verdict.live
         raise LimitReached(f"One buyer may have {limit} tickets; you have {live}.", limit=limit, held=live)
     if verdict.outcome == "stopped":
-        raise sale_paused()
+        await office.sales.refresh_stops()
+        raise event_cancelled() if office.sales.is_cancelled(sale.event) else sale_paused()
     opens, closes = line.opens_at.isoformat(), line.closes_at.isoformat()
     raise SaleClosed(f"The line {line.name} is open from {opens} to {closes}.", opensAt=opens, closesAt=closes)
 
@@ -344,8 +350,8 @@ async def place_order(
 
     ``owner`` is the name on its tickets; that of the first request stays.
 
-    Raises HoldExpired, HoldChanged, AlreadyOrdered, IdempotencyMismatch, RequestInFlight. A sale that was paused or
-    closed meanwhile is no reason to refuse: the seats were promised.
+    Raises HoldExpired, HoldChanged, AlreadyOrdered, IdempotencyMismatch, RequestInFlight, EventCancelled,
+    SectionWithdrawn. A sale that was paused or closed meanwhile is no reason to refuse: the seats were promised.
     """
     placing = await _placing(office, event, buyer, hold, key, owner)
     order = placing.order
@@ -359,6 +365,12 @@ async def place_order(
         raise AlreadyOrdered("This hold has become an order before.", order=order.id)
     if placing.outcome == "key-reused":
         raise IdempotencyMismatch("This Idempotency-Key was used for another hold. Use a new one.")
+    if placing.outcome == "cancelled":
+        raise event_cancelled()
+    if placing.outcome == "withdrawn":
+        raise SectionWithdrawn(
+            "Some of the seats are not for sale any more. Change the seats of the hold, or give it back."
+        )
     if placing.outcome == "in-flight":
         raise RequestInFlight("The same request is being answered. Send it again for its answer.", retryAfter=1)
     if (successor := await office.book.successor(buyer, hold)) is not None:
@@ -475,7 +487,11 @@ async def close_order(office: BoxOffice, order: OrderId) -> Closing:
     if answer.status is Closing.CLOSED and (closed := await office.book.close(order)) is not None:
         ORDERS.labels("closed").inc()
         log.info("order closed", extra={"order": closed.id, "event": closed.event, "buyer": closed.buyer})
-        await office.paint.unlock(closed.event, [(seat, closed.hold) for seat in closed.seats])
+        if closed.cancel_requested_at is None:  # by name the seats are free, and else they look held for a while
+            lapsed = [TakenSeat(seat, "HELD", closed.hold, closed.buyer, closed.pay_by) for seat in closed.seats]
+            await office.paint.show(closed.event, lapsed)
+        else:
+            await office.paint.unlock(closed.event, [(seat, closed.hold) for seat in closed.seats])
     return answer.status
 
 

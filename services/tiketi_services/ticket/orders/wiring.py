@@ -45,10 +45,13 @@ async def open_orders(
     signer: TokenSigner,
     watching: Watching,
     refunds: RefundsOf = no_refunds,
+    kept_messages: str = "false",
 ) -> AsyncIterator[None]:
     """Serve orders from ``app.state.box_office`` and seat maps from ``app.state.public_maps``, tell those who are
     ``watching`` of seats, let lost events be recovered (``app.state.recoveries``) and, in the shared service, do what
     nobody asks for.
+
+    ``kept_messages``: which of the outbox are not deleted, however old they are.
 
     A lane (``settings.event``) serves buyers only: it may sleep while orders of its event are still open.
     """
@@ -83,7 +86,7 @@ async def open_orders(
         tasks = running(
             telling,
             OutboxRelay(pool, broker).run(),
-            Housekeeping(pool).run(),
+            Housekeeping(pool, keep=kept_messages).run(),
             consumers.consume(office, app.state.answers, broker),
             every(settings.sweep_interval, "closing orders", sweeper.close_orders),
             every(settings.sweep_interval, "sweeping holds", sweeper.sweep_holds),

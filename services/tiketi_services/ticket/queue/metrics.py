@@ -61,6 +61,12 @@ CLOCK_SKEW = Gauge(
     "tiketi_queue_redis_clock_skew_seconds", "Redis' clock less this process' clock, by the event's server.", ["event"]
 )
 
+DATABASE_CLOCK_AHEAD = Gauge(
+    "tiketi_queue_database_clock_ahead_seconds",
+    "PostgreSQL's clock less the event's time: sessions are as much shorter.",
+    ["event"],
+)
+
 # --- Adaptive admission
 RATE = Gauge(
     "tiketi_queue_rate_per_minute", "Buyers admitted per minute at most, as adaptive admission set it.", ["event"]
@@ -112,7 +118,7 @@ DRAWS_BLOCKED = Gauge("tiketi_queue_draws_blocked", "1: the draw key is not the 
 
 OF_READING: Final = (WAITING, NO_SHOW_SHARE)
 OF_RATE: Final = (RATE, ANSWER_P95_SECONDS)
-OF_CLOCK: Final = (CLOCK_AHEAD, CLOCK_SKEW)
+OF_CLOCK: Final = (CLOCK_AHEAD, CLOCK_SKEW, DATABASE_CLOCK_AHEAD)
 OF_DRAW: Final = (DRAW_ENTRIES, DRAWS_BLOCKED, BEACON_OVERDUE)
 
 

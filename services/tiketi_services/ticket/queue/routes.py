@@ -25,7 +25,7 @@ from tiketi_services.ticket.queue.gates.work import network_of
 from tiketi_services.ticket.queue.open_door import utc_now
 from tiketi_services.ticket.queue.places.positions import group_of
 from tiketi_services.ticket.queue.places.states import StateMessage, States
-from tiketi_services.ticket.queue.refusals import OF_CLAIM, OF_HEARTBEAT, OF_JOIN, OF_LEAVE, Kinds, documented
+from tiketi_services.ticket.queue.refusals import OF_CLAIM, OF_HEARTBEAT, OF_JOIN, OF_LEAVE, OF_STATE, Kinds, documented
 from tiketi_services.ticket.queue.schemas import (
     AdmittedView,
     JoinBody,
@@ -51,6 +51,9 @@ _NO_STORE: Final = [(b"cache-control", b"no-store")]
 B = TypeVar("B", bound=msgspec.Struct)
 
 
+_UNCHANGED: Final = {"304": {"description": "If-None-Match named this very state."}}
+
+
 def _takes(
     *parameters: dict[str, Any], body: type[msgspec.Struct] | None = None, refuses: Kinds = ()
 ) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def _takes(
         for name in ("namespace", "name", "line")
     ]
     if body is None:
-        return {"parameters": [*path, *parameters]}
+        return {"parameters": [*path, *parameters], "responses": {**_UNCHANGED, **documented(refuses)}}
     is_required = body is not JoinBody
     content = {"application/json": {"schema": schema_of(body)}}
     return {
@@ -117,7 +120,7 @@ async def _state_after(states: States, sale: SaleSheet, line: LineSheet, place: 
     return reading.body(None if place.place is None else group_of(place.place))
 
 
-@router.get("/state", response_model=StateView, openapi_extra=_takes(_GROUP))
+@router.get("/state", response_model=StateView, openapi_extra=_takes(_GROUP, refuses=OF_STATE))
 async def state(request: Request) -> Response:
     """The line as everybody sees it; for clients without a live connection. Ask once a second at most."""
     sale, line = await _sale_and_line(request)

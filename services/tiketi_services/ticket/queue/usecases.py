@@ -22,6 +22,7 @@ from tiketi_services.ticket.queue.domain import (
     NotReady,
     Place,
     Receipt,
+    Recovering,
     Turn,
     WorkProof,
     find_line,
@@ -124,6 +125,14 @@ class Door(Protocol):
         ...
 
 
+class Freshness(Protocol):
+    """Knows whether this process has heard of the newest sheets."""
+
+    def is_behind(self, event: EventId) -> bool:
+        """Whether others may have gone on to another sheet seconds ago, and this process cannot."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """What the use cases work with."""
@@ -136,6 +145,7 @@ class Queue:
     limits: Limits
     recorder: Recorder
     door: Door
+    freshness: Freshness
 
 
 async def join(
@@ -178,6 +188,8 @@ async def _join_or_pass(
 
 
 async def _join(queue: Queue, sale: SaleSheet, line: LineSheet, applicant: Applicant, request: JoinRequest) -> Place:
+    if queue.freshness.is_behind(sale.event):
+        raise Recovering("What this process knows of the sale may be old; your place is safe. Try again.", retryAfter=2)
     receipt = None
     if request.receipt is not None:
         receipt = open_receipt(queue, sale, line.name, applicant.buyer, request.receipt)

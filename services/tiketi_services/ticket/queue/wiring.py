@@ -28,8 +28,8 @@ from tiketi_services.ticket.queue.proofs import Proofs
 from tiketi_services.ticket.queue.push.live import Live
 from tiketi_services.ticket.queue.push.sockets import PULSE
 from tiketi_services.ticket.queue.recording import ClaimRecorder
+from tiketi_services.ticket.queue.recovery.clocks import DATABASE_STEP, Clocks
 from tiketi_services.ticket.queue.recovery.clocks import STEP as CLOCK_STEP
-from tiketi_services.ticket.queue.recovery.clocks import Clocks
 from tiketi_services.ticket.queue.recovery.limits import Limits
 from tiketi_services.ticket.queue.recovery.marks import Marks
 from tiketi_services.ticket.queue.recovery.rebuild import Rebuild
@@ -71,11 +71,11 @@ async def open_queue(
         recorder = ClaimRecorder(ClaimArchive(pool), UnrecordedClaims(redis), lines)
         crowding = Crowding(redis)
         gate, door = WorkGate(mac, crowding), OpenDoor(pool, sales)
-        queue = Queue(lines, Proofs(mac), lottery.draws, codes, gate, limits, recorder, door)
+        queue = Queue(lines, Proofs(mac), lottery.draws, codes, gate, limits, recorder, door, sales)
         states = States(lines, lottery.draws, settings.state_interval)
         admitter = Admitter(sales, lines, lottery.draws, recorder)
         governor = Governor(sales, Rates(redis), app.state.answers)
-        clocks = Clocks(redis, sales, Notes(redis))
+        clocks = Clocks(redis, sales, Notes(redis), pool)
         live = Live(settings, sales, states, queue, recoveries, access_tokens)
         app.state.queue = queue
         app.state.trusted_proxies = settings.trusted_proxies
@@ -92,6 +92,7 @@ async def open_queue(
             every(_SECOND, "counting places by network", crowding.tell),
             every(STEP, "setting the rate", governor.step),
             every(CLOCK_STEP, "comparing clocks", clocks.step),
+            every(DATABASE_STEP, "comparing PostgreSQL's clock", clocks.step_databases),
             every(settings.state_interval, "telling the state", live.tick, is_punctual=True),
             every(_PHASE_INTERVAL, "telling phase changes", live.cross),
             every(settings.heartbeat_interval, "heartbeats", live.beat),

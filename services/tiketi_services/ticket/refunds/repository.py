@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -26,6 +27,11 @@ from tiketi_services.ticket.refunds.domain import (
 PACKAGE: Final = "tiketi_services.ticket.refunds"
 _REFUSED: Final = "TK001"
 """SQLSTATE of the function ``refuse`` of orders."""
+
+
+def open_messages() -> str:
+    """Which messages of the outbox stay while their refunds are open: a condition for ``Housekeeping``."""
+    return load_queries(PACKAGE)["is_open"]
 
 
 class TicketWithoutSeat(TiketiError):
@@ -101,6 +107,14 @@ class RefundBook:
         """How far the refunds of an event are."""
         row = await self._pool.fetchrow(self._sql["progress"], event)
         return Progress(**dict(row))
+
+    async def ask_again(self, silent: timedelta, most: int) -> list[str]:
+        """Have payment asked again, with the same messages, for refunds it has not answered for so long."""
+        return [row["refund"] for row in await self._pool.fetch(self._sql["ask_again"], silent, most)]
+
+    async def overdue(self, after: timedelta) -> int:
+        """Number of refunds that payment has not made for longer than ``after``."""
+        return int(await self._pool.fetchval(self._sql["count_overdue"], after))
 
     async def returning(self, most: int) -> list[Returning]:
         """Seats on their way back that nobody was offered yet, oldest first."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId, OrderId
 from tiketi_runtime.contracts.messages import PaymentRefunded
@@ -31,7 +32,15 @@ from tiketi_services.ticket.sales.domain import UnknownEvent
 _AT_ONCE: Final = 50
 """Orders of cancelled events that are taken up together, and returning seats that are offered together."""
 
+_SILENT: Final = timedelta(minutes=10)
+"""Payment is asked again for a refund it has not answered for so long: the message or its answer may be lost."""
+_ASKED_AGAIN_AT_ONCE: Final = 100
+_TOO_LONG: Final = timedelta(minutes=30)
+"""After this somebody must know."""
+
 REFUNDS: Final = Counter("tiketi_refunds_total", "Wanted refunds by outcome.", ["reason", "outcome"])
+ASKED_AGAIN: Final = Counter("tiketi_refunds_asked_again_total", "Refunds that payment was asked for once more.")
+OVERDUE: Final = Gauge("tiketi_refunds_overdue", "Refunds that are REQUESTED for longer than 30 minutes.")
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +125,17 @@ async def finish(desk: RefundDesk, message: PaymentRefunded) -> None:
         log.info("refund done", extra={**facts, "amount": message.amount})
     if is_refunded:
         log.info("order refunded", extra=facts)
+
+
+async def ask_again(desk: RefundDesk) -> None:
+    """Ask payment again for refunds it is silent about, and tell the metrics which are open too long.
+
+    The message is the same one, so that nobody applies it twice; payment answers each time once the money is back.
+    """
+    if asked := await desk.book.ask_again(_SILENT, _ASKED_AGAIN_AT_ONCE):
+        ASKED_AGAIN.inc(len(asked))
+        log.warning("refunds asked for again", extra={"count": len(asked), "refunds": asked[:10]})
+    OVERDUE.set(await desk.book.overdue(_TOO_LONG))
 
 
 async def offer_returning(desk: RefundDesk, first: FirstChoice) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -14,11 +16,13 @@ from tiketi_runtime.redis import Redis
 from tiketi_services.ticket.orders.repository import SeatPaint
 from tiketi_services.ticket.refunds import consumers, usecases
 from tiketi_services.ticket.refunds.domain import ReturnDelay
-from tiketi_services.ticket.refunds.repository import PACKAGE, RefundBook
+from tiketi_services.ticket.refunds.repository import PACKAGE, RefundBook, open_messages
 from tiketi_services.ticket.refunds.usecases import FirstChoice, RefundDesk
 from tiketi_services.ticket.settings import TicketSettings
 
-__all__ = ["PACKAGE", "RefundBook", "open_refunds"]
+__all__ = ["PACKAGE", "RefundBook", "open_messages", "open_refunds"]
+
+_ASK_INTERVAL: Final = timedelta(seconds=30)
 
 
 @asynccontextmanager
@@ -41,6 +45,7 @@ async def open_refunds(
     loops = [
         consumers.consume(desk, broker),
         every(settings.refund_interval, "refunding cancelled events", partial(usecases.refund_cancelled, desk)),
+        every(_ASK_INTERVAL, "asking again for refunds", partial(usecases.ask_again, desk)),
     ]
     if first is not None:
         offer = partial(usecases.offer_returning, desk, first)

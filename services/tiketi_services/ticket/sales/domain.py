@@ -70,3 +70,14 @@ def unconfirmed(registry: Registry, known: Mapping[EventId, int]) -> list[EventI
         for event, found in registry.events.items()
         if found.adopted < found.version and found.version == known.get(event)
     ]
+
+
+def overtaken(
+    registry: Registry, known: Mapping[EventId, int], before: Mapping[EventId, float], now: float
+) -> dict[EventId, float]:
+    """Events of which another process serves a newer sheet than the known one, and since when that is so."""
+    return {
+        event: before.get(event, now)
+        for event, found in registry.events.items()
+        if found.adopted > known.get(event, found.adopted)
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -108,9 +108,9 @@ class SheetArchive:
         sheets = (_read_sheet(row["event"], row["content"]) for row in rows)
         return {sheet.event: sheet for sheet in sheets if sheet is not None}
 
-    async def stopped(self) -> frozenset[EventId]:
-        """Events whose sale was stopped, because its books do not agree."""
-        return frozenset(EventId(row["event"]) for row in await self._pool.fetch(self._sql["stopped"]))
+    async def stopped(self) -> Mapping[EventId, bool]:
+        """Events whose sale was stopped; whether because they are cancelled, or else its books do not agree."""
+        return {EventId(row["event"]): row["is_cancelled"] for row in await self._pool.fetch(self._sql["stopped"])}
 
     async def adopt(self, sheet: SaleSheet) -> bool:
         """Keep the sheet, its event and its lines, in one transaction; False if the event was deleted since."""

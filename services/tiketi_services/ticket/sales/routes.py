@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
+from tiketi_runtime.refusals import refuses
 from tiketi_services.ticket.sales.conditional import cacheable, tag_of
+from tiketi_services.ticket.sales.domain import UnknownEvent
 from tiketi_services.ticket.sales.sales import Sales
 from tiketi_services.ticket.sales.schemas import (
     Catalogue,
@@ -35,9 +37,10 @@ async def sale_of(namespace: str, name: str, sales: Annotated[Sales, Depends(sal
 
 AllSales = Annotated[Sales, Depends(sales_of)]
 OpenSale = Annotated[SaleSheet, Depends(sale_of)]
+_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "If-None-Match named this very answer."}}
 
 
-@router.get("/events", response_model=TimedCatalogue)
+@router.get("/events", response_model=TimedCatalogue, responses=_UNCHANGED)
 async def list_events(request: Request, sales: AllSales) -> Response:
     """Every event, by opening time."""
     now = datetime.now(UTC)
@@ -47,7 +50,7 @@ async def list_events(request: Request, sales: AllSales) -> Response:
     )
 
 
-@router.get("/events/{namespace}/{name}", response_model=TimedEvent)
+@router.get("/events/{namespace}/{name}", response_model=TimedEvent, responses={**_UNCHANGED, **refuses(UnknownEvent)})
 async def show_event(request: Request, sale: OpenSale, sales: AllSales) -> Response:
     """One event: times, sections, prices, lines."""
     now = datetime.now(UTC)

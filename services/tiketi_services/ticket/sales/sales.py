@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Final
 
 from tiketi_runtime.background import every
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import Admission, SaleSheet
-from tiketi_services.ticket.sales.domain import Registry, UnknownEvent, changed, missing, unconfirmed, vanished
+from tiketi_services.ticket.sales.domain import (
+    Registry,
+    UnknownEvent,
+    changed,
+    missing,
+    overtaken,
+    unconfirmed,
+    vanished,
+)
 from tiketi_services.ticket.sales.repository import SheetArchive, SheetSource
+
+_BORNE_SECONDS: Final = 5.0
+"""How long a process goes on by what it last heard, when it hears nothing new or cannot take it over."""
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +45,32 @@ class Sales:
     A sale goes out of service only when the operator says that its object was deleted. Whatever else is missing in
     Redis was lost there, and is put back.
 
-    A sale that was stopped because its books do not agree (``sale_stops``) is served as one that is paused.
+    A sale that was stopped (``sale_stops``) is served as one that is paused: its books do not agree, or the event is
+    cancelled.
     """
 
     def __init__(
-        self, source: SheetSource, archive: SheetArchive, *, only: EventId | None = None, prepare: Prepare = at_once
+        self,
+        source: SheetSource,
+        archive: SheetArchive,
+        *,
+        only: EventId | None = None,
+        prepare: Prepare = at_once,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``only``: the one event of a lane."""
+        """``only``: the one event of a lane. ``clock``: seconds, monotonic."""
+        self._clock = clock
         self._source = source
         self._archive = archive
         self._only = only
         self._sheets: dict[EventId, SaleSheet] = {}
-        self._stopped: frozenset[EventId] = frozenset()
+        self._stopped: Mapping[EventId, bool] = {}
         self._paused: dict[EventId, SaleSheet] = {}
         self._refused: dict[EventId, int] = {}
         self._registry = Registry({}, {})
+        self._read_at = clock()
+        self._behind: dict[EventId, float] = {}
+        """Since when another process serves a newer sheet than this one (monotonic)."""
         self._prepare = prepare
 
     async def sheet(self, event: EventId) -> SaleSheet:
@@ -62,10 +86,22 @@ class Sales:
             return MappingProxyType(self._sheets)
         return {event: self._in_force(sheet) for event, sheet in self._sheets.items()}
 
+    def is_cancelled(self, event: EventId) -> bool:
+        """Whether the event does not take place, as far as this process has heard."""
+        return self._stopped.get(event, False)
+
     def sold(self, event: EventId) -> int:
         """Places sold, as Redis showed them a moment ago. To show, never to decide."""
         found = self._registry.events.get(event)
         return 0 if found is None else found.sold
+
+    def is_behind(self, event: EventId) -> bool:
+        """Whether others may have gone on to another sheet seconds ago, and this process cannot.
+
+        By an old sheet nobody new may join: what it says of the draw may not hold any more (``sale_sheet.BEHIND``).
+        """
+        now = self._clock()
+        return now - min(self._read_at, self._behind.get(event, now)) > _BORNE_SECONDS
 
     async def stands(self, event: EventId) -> bool:
         """Whether the event is served, and its object was not deleted a moment ago."""
@@ -86,14 +122,16 @@ class Sales:
     async def refresh_stops(self) -> None:
         """Learn which sales are stopped. To spare work and admit nobody: PostgreSQL judges every hold by itself."""
         stopped = await self._archive.stopped()
-        for event in stopped ^ self._stopped:
+        for event in stopped.keys() ^ self._stopped.keys():
             log.warning("sale stopped" if event in stopped else "sale goes on", extra={"event": event})
         self._stopped = stopped
         self._paused = {event: sheet for event, sheet in self._paused.items() if event in stopped}
 
     async def refresh(self) -> None:
         """Adopt every new sheet, forget deleted events, put back what Redis lost."""
+        read_at = self._clock()
         self._registry = registry = await self._source.registry(self._only)
+        self._read_at, self._behind = read_at, overtaken(registry, self._versions(), self._behind, read_at)
         for event in vanished(registry, self._versions()):
             await self._archive.retire(event)
             del self._sheets[event]
@@ -126,6 +164,7 @@ class Sales:
             log.warning("sheet of a deleted event left alone", extra={"event": sheet.event, "version": sheet.version})
             return
         self._sheets[sheet.event] = sheet
+        self._behind.pop(sheet.event, None)
         self._refused.pop(sheet.event, None)
         await self._source.confirm(sheet.event, sheet.version)
         log.info("sale sheet adopted", extra={"event": sheet.event, "version": sheet.version})

@@ -6,12 +6,23 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from tiketi_runtime.security import Identity
+from tiketi_runtime.errors import InvalidToken, Unauthenticated
+from tiketi_runtime.refusals import Kinds, refuses
+from tiketi_runtime.security import Identity, RoleNeeded
 from tiketi_runtime.web import requires_role
+from tiketi_services.ticket.orders.domain import IdempotencyKeyMissing, IdempotencyMismatch
 from tiketi_services.ticket.orders.routes import Buyer, Event, IdempotencyKey, needs_key
 from tiketi_services.ticket.sales.conditional import cacheable, tag_of
 from tiketi_services.ticket.tickets import usecases
-from tiketi_services.ticket.tickets.domain import Scan
+from tiketi_services.ticket.tickets.domain import (
+    NotATicket,
+    Scan,
+    TicketForged,
+    TicketUsed,
+    TicketVoid,
+    UnknownTicket,
+    WrongEvent,
+)
 from tiketi_services.ticket.tickets.schemas import (
     AttendanceView,
     CheckInRequest,
@@ -26,6 +37,12 @@ MOST_TICKETS: Final = 500
 """Tickets shown to one buyer."""
 _AN_HOUR: Final = "public, max-age=3600"
 _NOT_KEPT: Final = "no-store"
+_SIGNED_IN: Final[Kinds] = (Unauthenticated, InvalidToken)
+_OF_SCAN: Final[Kinds] = (
+    *_SIGNED_IN, RoleNeeded, IdempotencyKeyMissing, IdempotencyMismatch, NotATicket, TicketForged, WrongEvent,
+    UnknownTicket, TicketUsed, TicketVoid,
+)  # fmt: skip
+_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "If-None-Match named this very list."}}
 
 router = APIRouter(tags=["tickets"])
 
@@ -40,7 +57,7 @@ Gate = Annotated[Identity, Depends(requires_role("gate"))]
 GateOrOrganiser = Annotated[Identity, Depends(requires_role("gate", "organiser"))]
 
 
-@router.get("/me/tickets")
+@router.get("/me/tickets", responses=refuses(*_SIGNED_IN))
 async def show_my_tickets(desk: Desk, buyer: Buyer, response: Response) -> MyTicketsView:
     """The buyer's tickets, newest first, each with what its QR code shows."""
     response.headers["cache-control"] = _NOT_KEPT
@@ -55,7 +72,9 @@ async def show_public_keys(desk: Desk, event: Event, response: Response) -> dict
     return desk.signer.jwks()
 
 
-@router.post("/events/{namespace}/{name}/check-ins", status_code=201, openapi_extra=needs_key())
+@router.post(
+    "/events/{namespace}/{name}/check-ins", status_code=201, openapi_extra=needs_key(), responses=refuses(*_OF_SCAN)
+)
 async def check_in(
     desk: Desk, event: Event, gate: Gate, key: IdempotencyKey, body: CheckInRequest, response: Response
 ) -> CheckInView:
@@ -64,14 +83,18 @@ async def check_in(
     return CheckInView.of(await usecases.check_in(desk, Scan(event, body.gate, gate.subject, key), body.code))
 
 
-@router.get("/events/{namespace}/{name}/check-ins")
+@router.get("/events/{namespace}/{name}/check-ins", responses=refuses(*_SIGNED_IN, RoleNeeded))
 async def count_check_ins(desk: Desk, event: Event, caller: GateOrOrganiser, response: Response) -> AttendanceView:
     """How many are inside, by gate, and how many may still come. Needs the role gate or organiser."""
     response.headers["cache-control"] = _NOT_KEPT
     return AttendanceView.of(event, await desk.book.attendance(event))
 
 
-@router.get("/events/{namespace}/{name}/void-tickets", response_model=VoidListView)
+@router.get(
+    "/events/{namespace}/{name}/void-tickets",
+    response_model=VoidListView,
+    responses={**_UNCHANGED, **refuses(*_SIGNED_IN, RoleNeeded)},
+)
 async def list_void_tickets(desk: Desk, event: Event, caller: GateOrOrganiser, request: Request) -> Response:
     """Tickets that must not be let in, for gates that go offline; ask with If-None-Match. Needs the role gate."""
     void = VoidListView(event=event, void=tuple(await desk.book.void(event)))

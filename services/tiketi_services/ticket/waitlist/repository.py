@@ -113,6 +113,11 @@ class Waitlists:
         """Those of the events that somebody waits for."""
         return [EventId(row["event"]) for row in await self._pool.fetch(self._sql["events"], events)]
 
+    async def note_served(self, served: Mapping[EventId, Sequence[str]]) -> None:
+        """These sections of these events are looked after: their seats are kept for those who wait, for a while."""
+        sections = [" ".join(names) for names in served.values()]
+        await self._pool.execute(self._sql["note_served"], list(served), sections)
+
     async def settle(self, event: EventId, rest: timedelta, most_lapses: int) -> list[tuple[EntryId, EntryState]]:
         """See what became of offers that are over: the entries' new states."""
         rows = await self._pool.fetch(self._sql["settle_offers"], event, rest, most_lapses)

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from tiketi_runtime.contracts.identity import BuyerId, EventId, HoldId
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
+from tiketi_runtime.contracts.seating import Section
 from tiketi_runtime.errors import Unavailable
 from tiketi_services.ticket.orders.domain import TakenSeat, check_limit
 from tiketi_services.ticket.orders.house import House, Plans
@@ -139,23 +140,37 @@ async def leave(room: WaitingRoom, event: EventId, buyer: BuyerId) -> None:
 # --- What is done for them
 
 
-async def serve(room: WaitingRoom, sale: SaleSheet) -> None:
-    """See what became of the offers of an event, and offer what is free. One process at a time does it."""
+async def look_after(room: WaitingRoom, sales: Sequence[SaleSheet]) -> None:
+    """Keep what comes free of these sales for those who wait, for the next half minute."""
+    if sales:
+        await room.lists.note_served({sale.event: [place.name for place in _places(sale)] for sale in sales})
+
+
+async def serve(room: WaitingRoom, sale: SaleSheet) -> bool:
+    """See what became of the offers of an event, and offer what is free. One process at a time does it.
+
+    False: another one has the turn.
+    """
     async with room.lists.turn(sale.event) as is_ours:
         if not is_ours:
-            return
+            return False
         for entry, became in await room.lists.settle(sale.event, room.window, MOST_LAPSES):
             WAITS.labels("lapsed" if became is EntryState.RESTING else became.lower()).inc()
             log.info("offer is over", extra={"event": sale.event, "entry": entry, "became": became})
         await _offer_what_is_free(room, sale)
         # Last: who has just let an offer lapse, or rests for another reason, does not get the same seats again first.
         await room.lists.wake(sale.event)
+        return True
+
+
+def _places(sale: SaleSheet) -> list[Section]:
+    """Sections that the waitlist offers: those of the public line."""
+    line = public_line(sale)
+    return [section for section in sale.sections if section.name in line.sections]
 
 
 async def _offer_what_is_free(room: WaitingRoom, sale: SaleSheet) -> None:
-    line = public_line(sale)
-    places = [section for section in sale.sections if section.name in line.sections]
-    sections = await room.lists.vacancies(sale.event, places)
+    sections = await room.lists.vacancies(sale.event, _places(sale))
     if not sections:
         return
     house = House(room.plans.of(sale), held=await room.lists.taken_in(sale.event, sections))

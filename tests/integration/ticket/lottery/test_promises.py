@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
+from tests.integration.ticket.queue.lines import begin
 from tests.integration.ticket.sales.a_sale import a_sale, delete, publish
 
 from tiketi_operator.sale import keep_draws
-from tiketi_runtime.contracts.identity import EventId, Line, event_id
+from tiketi_runtime.contracts.identity import PUBLIC, EventId, Line, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
-from tiketi_runtime.contracts.sale_sheet import RefusedSheet, SaleSheet
+from tiketi_runtime.contracts.sale_sheet import BEHIND, RefusedSheet, SaleSheet
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.redis import Redis
 from tiketi_services.ticket.queue.lottery.promises import Promises
@@ -34,12 +36,13 @@ class Show:
     event: EventId
     sales: Sales
 
-    def pod(self) -> Sales:
+    def pod(self, clock: Callable[[], float] = time.monotonic) -> Sales:
         return Sales(
             SheetSource(self.redis),
             SheetArchive(self.pool),
             only=self.event,
             prepare=Promises(self.redis, self.pool).are_kept,
+            clock=clock,
         )
 
     def sheet(
@@ -211,10 +214,10 @@ async def test_every_process_judges_alike(show: Show) -> None:
 
 async def test_a_process_that_is_behind_promises_nothing_in_hindsight(show: Show) -> None:
     other = show.pod()
-    assert await show.is_taken(1, joins_in=timedelta(milliseconds=200))
+    assert await show.is_taken(1, joins_in=BEHIND + timedelta(milliseconds=400))
     await other.refresh()
     assert await show.is_taken(2, joins_in=HOUR, drawn=True)
-    await show.pool.execute("SELECT pg_sleep(0.3)")
+    await show.pool.execute("SELECT pg_sleep(0.5)")
     await other.refresh()
     assert other.all()[show.event].version == 2
     assert await show.pool.fetchval("SELECT count(*) FROM draw_promises WHERE event = $1", show.event) == 0
@@ -226,3 +229,75 @@ async def test_a_refusal_leaves_nothing_behind_of_an_event_that_is_gone(show: Sh
     await delete(show.redis, show.event)
     assert not await Promises(show.redis, show.pool).are_kept(turned)
     assert [key async for key in show.redis.scan_iter(EventKeys(show.event).pattern)] == []
+
+
+async def test_a_lottery_that_was_held_is_not_announced_again_under_the_same_name(show: Show) -> None:
+    held = {"drawn": True, "joins_in": -2 * HOUR, "opens_in": MINUTE / 4}
+    assert await show.is_taken(1, **held)
+    draw_at = show.served.lines[0].draw_at if show.served is not None else None
+    assert draw_at is not None
+    assert draw_at < datetime.now(UTC)
+    await show.delete()
+    again = show.sheet(2, uid="u-2", drawn=True, joins_in=24 * HOUR, opens_in=25 * HOUR)
+    await publish(show.redis, again)
+    await show.sales.refresh()
+    assert show.event not in show.sales.all()
+    refused = await show.refused()
+    assert refused is not None
+    sale, (change,) = keep_draws(again.content(), again.content(), datetime.now(UTC), (), refused.promises)
+    assert (change.reason, sale.lines[0].draw_at) == ("DrawHeld", draw_at)
+    await publish(show.redis, SaleSheet(**dict(sale), version=3))
+    await show.sales.refresh()
+    assert show.sales.all()[show.event].version == 3
+
+
+async def test_what_may_be_joined_in_seconds_was_promised_already(show: Show) -> None:
+    """A process whose clock or sheet is a little behind lets buyers in by the sheet before."""
+    assert await show.is_taken(1, joins_in=BEHIND / 2)
+    assert not await show.is_taken(2, joins_in=HOUR, drawn=True)
+
+
+async def test_a_process_that_slept_serves_no_sheet_that_was_refused_meanwhile(show: Show) -> None:
+    sleeper = show.pod()
+    assert await show.is_taken(1)
+    await sleeper.refresh()
+    turned = show.sheet(2, drawn=True)
+    assert not await show.is_taken(2, drawn=True)
+    assert await show.is_taken(3)
+    assert not await Promises(show.redis, show.pool).are_kept(turned)
+    await sleeper.refresh()
+    assert sleeper.all()[show.event].version == 3
+
+
+async def test_a_process_that_cannot_follow_lets_nobody_new_join(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It serves the old sheet while others serve the new one: PostgreSQL does not answer it."""
+    now = 1000.0
+    other = show.pod(lambda: now)
+    assert await show.is_taken(1)
+    await other.refresh()
+    await begin(show.redis, show.event, PUBLIC)
+    assert await show.is_taken(2)
+
+    async def away(sheet: SaleSheet) -> bool:
+        raise OSError("PostgreSQL does not answer")
+
+    monkeypatch.setattr(other, "_prepare", away)
+    for seconds, is_behind in ((0, False), (4, False), (2, True)):
+        now += seconds
+        with pytest.raises(OSError, match="does not answer"):
+            await other.refresh()
+        assert other.is_behind(show.event) is is_behind
+    monkeypatch.undo()
+    await other.refresh()
+    assert not other.is_behind(show.event)
+
+
+async def test_a_process_that_hears_nothing_lets_nobody_new_join(show: Show) -> None:
+    now = 1000.0
+    show.sales = show.pod(lambda: now)
+    assert await show.is_taken(1)
+    assert not show.sales.is_behind(show.event)
+    now += 6
+    assert show.sales.is_behind(show.event)
+    await show.sales.refresh()
+    assert not show.sales.is_behind(show.event)

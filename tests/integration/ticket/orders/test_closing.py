@@ -47,7 +47,6 @@ async def test_an_order_past_its_time_is_closed_by_payment_and_its_seats_are_fre
     [message] = await messages_of(stage, "order.closed")
     assert isinstance(message, OrderClosed)
     assert (message.order, message.seats) == (order.id, (FRONT, NEXT))
-    assert await stage.paint(FRONT) is None
     await stage.hold(BORIS, FRONT, NEXT)
 
 

@@ -285,3 +285,17 @@ async def test_holds_go_on_without_redis(stage: Stage) -> None:
         await usecases.hold_seats(alone, EVENT, BORIS, PUBLIC, [FRONT])
     await usecases.release_hold(alone, EVENT, ANNA, hold.id)
     await usecases.hold_seats(alone, EVENT, BORIS, PUBLIC, [FRONT])
+
+
+async def test_a_hold_that_waited_for_a_lock_until_it_was_over_is_decided_again(stage: Stage) -> None:
+    await stage.change(hold_duration=timedelta(milliseconds=150))
+    await stage.hold(BORIS, FRONT)
+    await asyncio.sleep(0.2)
+    await stage.redis.delete(stage.keys.seats)
+    async with stage.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM seats WHERE seat = $1 FOR UPDATE", FRONT)
+        waiting = asyncio.create_task(stage.hold(ANNA, FRONT))
+        await asyncio.sleep(0.4)
+        assert not waiting.done()
+    assert (await waiting).until > datetime.now(UTC)
+    assert await stage.states() == {FRONT: "HELD"}

@@ -31,6 +31,7 @@ from tiketi_services.ticket.orders.domain import (
     IdempotencyMismatch,
     OrderState,
     RequestInFlight,
+    SectionWithdrawn,
 )
 
 SHORT = timedelta(milliseconds=60)
@@ -172,3 +173,17 @@ async def test_a_placed_seat_stays_taken_past_the_end_of_the_hold(stage: Stage) 
     await asyncio.sleep(1.1)
     assert kinds(await all_at_once(stage.hold(BORIS, FRONT))) == ["SeatTaken"]
     assert await stage.paint(FRONT) is not None
+
+
+async def test_an_order_of_a_section_that_left_the_sale_is_refused_and_the_hold_goes_on(stage: Stage) -> None:
+    hold = await stage.hold(ANNA, FRONT, SeatId("B-01-01"))
+    sections = (await stage.office.sales.sheet(EVENT)).sections
+    await stage.change(sections=tuple(section for section in sections if section.name != "B"))
+    for key in ("key", "key", "other"):
+        with pytest.raises(SectionWithdrawn):
+            await usecases.place_order(stage.office, EVENT, ANNA, hold.id, key)
+    assert await stage.states() == {FRONT: "HELD", "B-01-01": "HELD"}
+    assert await messages_of(stage, "order.placed") == []
+    await stage.change(sections=sections)
+    order = await usecases.place_order(stage.office, EVENT, ANNA, hold.id, "key")
+    assert order.amount == 240_000

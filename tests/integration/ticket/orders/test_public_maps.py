@@ -31,7 +31,7 @@ class SlowBook(OrderBook):
         super().__init__(stage.pool)
         self.began, self.may_read = asyncio.Event(), asyncio.Event()
 
-    async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId]]:
+    async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId], Sequence[str]]:
         found = await super().house(event)
         self.began.set()
         await self.may_read.wait()
@@ -67,7 +67,7 @@ async def test_the_map_shows_held_placed_and_sold_seats(stage: Stage) -> None:
     full = await fresh(maps, sale)
     assert states_of(full, FRONT, NEXT, THIRD) == "112"
     assert full.version > empty.version
-    await stage.pool.execute("UPDATE orders SET close_at = now() WHERE id = $1", order.id)
+    await usecases.cancel_order(stage.office, order.id, BORIS)
     stage.payment.answers[None] = {"status": "CLOSED"}
     await usecases.close_order(stage.office, order.id)
     assert states_of(await fresh(maps, sale), FRONT, NEXT, THIRD) == "102"
@@ -120,7 +120,7 @@ async def test_one_process_reads_for_all(stage: Stage) -> None:
     readings = 0
 
     class CountingBook(OrderBook):
-        async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId]]:
+        async def house(self, event: EventId) -> tuple[Sequence[SeatId], Sequence[SeatId], Sequence[str]]:
             nonlocal readings
             readings += 1
             return await super().house(event)

@@ -20,7 +20,7 @@ from tests.integration.ticket.orders.box_office import (
 
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, SeatId
 from tiketi_services.ticket.orders import usecases
-from tiketi_services.ticket.orders.domain import NotEnoughSeats, Wish
+from tiketi_services.ticket.orders.domain import NotEnoughSeats, Order, Wish
 
 RETRY = timedelta(seconds=1)
 PAST_A_READING = 0.06
@@ -91,6 +91,54 @@ async def test_what_a_buyer_gives_back_is_shown_at_once(stage: Stage) -> None:
     await usecases.release_hold(stage.office, EVENT, ANNA, hold.id)
     await asyncio.sleep(PAST_A_READING)
     assert await state(stage, FRONT) == "0"
+
+
+async def lapse(stage: Stage, *orders: Order) -> None:
+    """The time to pay of these orders is over, and payment closes them."""
+    await stage.pool.execute(
+        "UPDATE orders SET placed_at = placed_at - interval '10 min', pay_by = pay_by - interval '10 min',"
+        " close_at = now() - interval '1 s' WHERE id = ANY ($1)",
+        [order.id for order in orders],
+    )
+    await stage.pool.execute("UPDATE holds SET held_at = held_at - interval '11 min'")
+    stage.payment.answers[None] = {"status": "CLOSED"}
+    await sweeper(stage, RETRY).close_orders()
+    await asyncio.sleep(PAST_A_READING)
+
+
+async def test_orders_that_lapse_together_return_over_a_tenth_of_their_time(stage: Stage) -> None:
+    seats = [SeatId(f"A-0{row}-{seat:02d}") for row in range(1, 5) for seat in range(1, 11)]
+    orders = [
+        await stage.place(BuyerId(f"buyer-{number}"), *seats[2 * number : 2 * number + 2]) for number in range(20)
+    ]
+    await lapse(stage, *orders)
+    rows = await stage.pool.fetch("SELECT hold, min(linger) AS low, max(linger) AS high FROM seats GROUP BY hold")
+    times = sorted(row["low"] for row in rows)
+    assert all(row["low"] == row["high"] for row in rows)
+    assert timedelta(0) <= times[0] < timedelta(seconds=20) < timedelta(seconds=40) < times[-1] <= timedelta(minutes=1)
+    assert len(set(times)) == 20
+
+
+async def test_a_seat_of_a_lapsed_order_is_whose_who_names_it_and_looks_held_for_a_while(stage: Stage) -> None:
+    await lapse(stage, await stage.place(ANNA, FRONT, NEXT))
+    await stage.pool.execute("UPDATE seats SET linger = '1 min'")
+    await asyncio.sleep(PAST_A_READING)
+    assert (await state(stage, FRONT), await state(stage, NEXT)) == ("1", "1")
+    assert (await stage.hold(BORIS, FRONT)).seats == [FRONT]
+    await stage.pool.execute("UPDATE seats SET linger = '0' WHERE seat = $1", NEXT)
+    await sweeper(stage, RETRY).sweep_holds()
+    await asyncio.sleep(PAST_A_READING)
+    assert (await state(stage, FRONT), await state(stage, NEXT)) == ("1", "0")
+    assert await stage.paint(NEXT) is None
+
+
+async def test_an_order_that_its_buyer_gives_up_frees_its_seats_at_once(stage: Stage) -> None:
+    order = await stage.place(ANNA, FRONT)
+    await usecases.cancel_order(stage.office, order.id, ANNA)
+    stage.payment.answers[None] = {"status": "CLOSED"}
+    await sweeper(stage, RETRY).close_orders()
+    assert await stage.states() == {}
+    assert await stage.paint(FRONT) is None
 
 
 async def test_lingering_seats_do_not_count_toward_the_limit_of_who_had_them(stage: Stage) -> None:

@@ -53,8 +53,12 @@ class Service:
     async def post(self, path: str, buyer: str | None = None, body: Any = None, **headers: str) -> Answer:
         if buyer is not None:
             headers["authorization"] = f"Bearer {self.token(buyer)}"
-        async with self.http.post(self.url + path, json=body, headers=headers) as answer:
-            return await _read(answer)
+        while True:
+            async with self.http.post(self.url + path, json=body, headers=headers) as answer:
+                read = await _read(answer)
+            if not path.endswith("/holds") or read.status != 503 or read.body.get("code") != "unavailable":
+                return read
+            await asyncio.sleep(0.1)  # more came at once than the entrance lets in
 
     async def until_served(self, name: str) -> None:
         """Wait until the public line of ``demo/<name>`` answers: its memory in Redis has been built."""

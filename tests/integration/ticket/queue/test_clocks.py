@@ -36,13 +36,14 @@ class Stage:
     """A sale, and processes that watch its clock."""
 
     redis: Redis
+    pool: Pool
     sale: SaleSheet
 
     def all(self) -> dict[EventId, SaleSheet]:
         return {self.sale.event: self.sale}
 
     def clocks(self) -> Clocks:
-        return Clocks(self.redis, self, Notes(self.redis))  # type: ignore[arg-type]
+        return Clocks(self.redis, self, Notes(self.redis), self.pool)  # type: ignore[arg-type]
 
     @property
     def keys(self) -> EventKeys:
@@ -61,10 +62,10 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(redis: Redis) -> Stage:
+async def stage(redis: Redis, pool: Pool) -> Stage:
     name = f"clocked-{next(_numbers)}"
     await begin(redis, event_id("demo", name), PUBLIC)
-    return Stage(redis, a_sale(name))
+    return Stage(redis, pool, a_sale(name))
 
 
 async def test_time_that_stands_still_is_a_metric_a_log_line_and_one_note(
@@ -108,6 +109,21 @@ async def test_what_was_measured_of_a_sale_that_is_over_does_not_stand_for_ever(
     await clocks.step()
     assert stage.metric("clock_ahead_seconds") is None
     assert stage.metric("redis_clock_skew_seconds") is None
+
+
+async def test_a_database_that_is_ahead_is_a_metric_and_one_note(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = stage.clocks()
+    await clocks.step()
+    await clocks.step_databases()
+    assert stage.metric("database_clock_ahead_seconds") == pytest.approx(0, abs=2)
+    assert await stage.notes() == []
+    monkeypatch.setattr(clocks, "_database_time", "SELECT clock_timestamp() + interval '90 s'")
+    for _ in range(2):
+        await clocks.step_databases()
+    assert stage.metric("database_clock_ahead_seconds") == pytest.approx(90, abs=2)
+    (note,) = await stage.notes()
+    assert note[b"reason"] == b"DatabaseClockAhead"
+    assert b"90 s ahead" in note[b"message"] or b"89 s ahead" in note[b"message"]
 
 
 async def test_of_a_deleted_event_nothing_is_left_behind(stage: Stage) -> None:
@@ -179,11 +195,11 @@ async def test_over_a_small_difference_between_servers_time_goes_on_as_it_was(tm
         assert int(await show.redis.get(show.keys.clock) or 0) >= latest
 
 
-async def test_the_service_tells_of_it_and_a_rebuilt_event_admits_again(service: Service) -> None:
+async def test_the_service_tells_of_it_and_a_rebuilt_event_admits_again(service: Service, pool: Pool) -> None:
     sale = a_sale("jumped", queue={"newUsersPerMinute": 60})
     await publish(service.redis, sale)
     await service.until_served("jumped")
-    stage = Stage(service.redis, sale)
+    stage = Stage(service.redis, pool, sale)
     receipts = [(await service.join("demo/jumped", f"jumped-{number}")).body["receipt"] for number in range(9)]
     await stage.set_back(JUMP)
 

@@ -25,6 +25,7 @@ from tiketi_services.ticket.queue.domain import (
     NotReady,
     Place,
     QueueClosed,
+    Recovering,
     Standing,
     Turn,
     WorkProof,
@@ -43,11 +44,12 @@ class TooEasy(Exception):
 
 @dataclass
 class Doorkeepers:
-    """Stands for draws, codes, gate, limits, recorder and door: says yes or no as told, and notes what was asked."""
+    """Stands for all that a join goes through but the line: says yes or no as told, and notes what was asked."""
 
     scene: Scene
     asked: list[str] = field(default_factory=list)
     is_work_needed: bool = False
+    behind: bool = False
     raises_by: int = 10
     recorded: list[Claim] = field(default_factory=list)
 
@@ -90,6 +92,9 @@ class Doorkeepers:
     def is_of(self, event: EventId) -> bool:
         return False
 
+    def is_behind(self, event: EventId) -> bool:
+        return self.behind
+
     def place(self, sale: SaleSheet, line: LineSheet) -> Place:
         raise NotImplementedError("nobody comes in past the line here")
 
@@ -107,7 +112,7 @@ def doorkeepers(scene: Scene) -> Doorkeepers:
 
 @pytest.fixture
 def queue(scene: Scene, doorkeepers: Doorkeepers) -> Queue:
-    all_of_them = (doorkeepers,) * 6
+    all_of_them = (doorkeepers,) * 7
     return Queue(scene.lines, Proofs(Mac("k1", {"k1": bytes(range(32))})), *all_of_them)
 
 
@@ -126,6 +131,15 @@ async def test_a_new_place_costs_work_then_a_code(queue: Queue, sale: SaleSheet,
     place, _ = await usecases.join(queue, sale, PUBLIC, ANNA, JoinRequest(code="open sesame"))
     assert (place.seq, place.standing) == (1, Standing.WAITING)
     assert doorkeepers.asked == ["work", "code open sesame from 203.0.113.0/24", "took place"]
+
+
+async def test_by_a_sheet_that_may_be_old_nobody_joins(queue: Queue, sale: SaleSheet, doorkeepers: Doorkeepers) -> None:
+    doorkeepers.behind = True
+    with pytest.raises(Recovering):
+        await usecases.join(queue, sale, PUBLIC, ANNA, NOTHING)
+    doorkeepers.behind = False
+    place, _ = await usecases.join(queue, sale, PUBLIC, ANNA, NOTHING)
+    assert place.is_new
 
 
 async def test_who_has_a_place_is_asked_for_nothing(queue: Queue, sale: SaleSheet, doorkeepers: Doorkeepers) -> None:

@@ -26,6 +26,7 @@ from tests.integration.ticket.orders.box_office import (
 from tiketi_runtime.contracts.identity import BuyerId, OrderId, SeatId
 from tiketi_runtime.contracts.messages import PaymentRefunded, RefundRequested
 from tiketi_runtime.outages import is_outage
+from tiketi_runtime.outbox import KEEP_SENT, Housekeeping
 from tiketi_services.ticket.orders import usecases as orders
 from tiketi_services.ticket.orders.domain import LimitReached, Order, OrderNotFound, OrderState, SeatTaken
 from tiketi_services.ticket.refunds import usecases
@@ -38,6 +39,7 @@ from tiketi_services.ticket.refunds.domain import (
     TicketsNotRefundable,
     UnknownRefund,
 )
+from tiketi_services.ticket.refunds.repository import open_messages
 from tiketi_services.ticket.refunds.usecases import RefundDesk
 
 SEATS = [FRONT, NEXT, THIRD, FOURTH]
@@ -274,3 +276,59 @@ async def test_a_cancelled_event_is_given_back_although_it_is_killed_on_the_way(
     refunds = [each for order in sales for each in await desk.book.of_order(OrderId(order.id))]
     assert [each.amount for each in refunds] == [70_000] * 20
     assert len(await messages_of(stage, "refund.requested")) == 20
+
+
+async def unsent(stage: Stage) -> list[str]:
+    """Ids of the requests that wait for the broker."""
+    rows = await stage.pool.fetch("SELECT id FROM outbox WHERE key = 'refund.requested' AND sent_at IS NULL")
+    return [str(row["id"]) for row in rows]
+
+
+async def test_payment_is_asked_again_with_the_same_message_until_the_money_is_back(
+    stage: Stage, desk: RefundDesk
+) -> None:
+    await refundable(stage)
+    order = await sold(stage, ANNA, FRONT)
+    await refund(desk, order)
+    message = await requested(stage)
+    sent = "UPDATE outbox SET sent_at = clock_timestamp() - $1::interval, created_at = created_at - $1::interval"
+    asked = "UPDATE refunds SET requested_at = clock_timestamp() - $1::interval"
+    for silence, wanted in ((timedelta(minutes=9), []), (timedelta(minutes=10), [str(message.id)])):
+        await stage.pool.execute(sent, silence)
+        await stage.pool.execute(asked, silence)
+        await asyncio.gather(*(usecases.ask_again(desk) for _ in range(5)))
+        assert await unsent(stage) == wanted
+    age = await stage.pool.fetchval("SELECT clock_timestamp() - created_at FROM outbox WHERE key = 'refund.requested'")
+    assert age < timedelta(minutes=1)  # or the oldest message that waits for the broker would be an alarm
+    assert await requested(stage) == message
+    await stage.pool.execute(sent, timedelta(minutes=1))
+    await usecases.ask_again(desk)
+    assert await unsent(stage) == []  # asked a minute ago
+    await stage.pool.execute(sent, timedelta(hours=1))
+    await usecases.finish(desk, told(order, message))
+    await usecases.ask_again(desk)
+    assert await unsent(stage) == []
+
+
+async def test_refunds_that_are_open_too_long_are_counted_and_their_messages_kept(
+    stage: Stage, desk: RefundDesk
+) -> None:
+    await refundable(stage)
+    order = await sold(stage, ANNA, FRONT)
+    await refund(desk, order)
+    message = await requested(stage)
+    assert await desk.book.overdue(timedelta(minutes=30)) == 0
+    await stage.pool.execute("UPDATE refunds SET requested_at = requested_at - interval '31 min'")
+    await stage.pool.execute("UPDATE outbox SET sent_at = now(), created_at = now() - 2 * $1::interval", KEEP_SENT)
+    await usecases.ask_again(desk)
+    assert usecases.OVERDUE._value.get() == 1
+    keeper = Housekeeping(stage.pool, keep=open_messages())
+    await keeper.clean()
+    [left] = await stage.pool.fetch("SELECT id FROM outbox")
+    assert left["id"] == message.id
+    await usecases.finish(desk, told(order, message))
+    await usecases.ask_again(desk)
+    assert usecases.OVERDUE._value.get() == 0
+    await keeper.clean()
+    assert await stage.pool.fetch("SELECT key, sent_at, created_at FROM outbox WHERE sent_at IS NOT NULL") == []
+    await stage.pool.execute("TRUNCATE orders, refunds, tickets, seats, holds CASCADE")  # what was told is deleted

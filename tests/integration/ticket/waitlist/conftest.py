@@ -41,5 +41,7 @@ async def stage(empty_stage: Stage) -> Stage:
 
 @pytest.fixture
 async def room(stage: Stage) -> Room:
-    """The waitlist of that house."""
-    return room_of(stage)
+    """The waitlist of that house. It is looked after."""
+    room = room_of(stage)
+    await room.sweep()
+    return room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,8 +19,8 @@ from tests.integration.ticket.orders.box_office import (
 )
 from tests.integration.ticket.waitlist.waiting_room import OTHER, OWNER, ROW, STANDING, Room
 
-from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, SeatId
-from tiketi_runtime.contracts.sale_sheet import Admission
+from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, SeatId
+from tiketi_runtime.contracts.sale_sheet import Admission, SaleSheet
 from tiketi_runtime.contracts.seating import Section
 from tiketi_services.ticket.orders import usecases as orders
 from tiketi_services.ticket.orders.domain import (
@@ -30,11 +31,16 @@ from tiketi_services.ticket.orders.domain import (
     UnknownSeat,
     Wish,
 )
+from tiketi_services.ticket.orders.map_store import MapStore
+from tiketi_services.ticket.orders.public_maps import PublicMaps
 from tiketi_services.ticket.queue.domain import SaleClosed
-from tiketi_services.ticket.refunds.domain import Returning
+from tiketi_services.ticket.refunds.domain import ReturnDelay, Returning
+from tiketi_services.ticket.refunds.repository import RefundBook
+from tiketi_services.ticket.refunds.usecases import RefundDesk, refund_orders
 from tiketi_services.ticket.sales.domain import UnknownEvent
 from tiketi_services.ticket.waitlist.domain import (
     AlreadyWaiting,
+    EntryId,
     EntryState,
     NotSoldOut,
     NotWaiting,
@@ -329,6 +335,142 @@ async def test_a_sheet_that_changed_meanwhile_offers_nothing_wrong(room: Room) -
         await room.join(ANNA, 2)
     await room.sweep()
     assert await room.offered(ANNA) == {ANNA: 1}
+
+
+# --- While nobody serves it
+
+
+async def unserved(room: Room) -> None:
+    """The last time that the waitlist was looked after is half a minute ago."""
+    await room.stage.pool.execute("UPDATE waitlist_served SET served_at = served_at - interval '31 s'")
+
+
+async def test_nothing_is_kept_while_nobody_is_there_to_offer_it(room: Room) -> None:
+    held, _ = await room.sell_out()
+    await room.join(ANNA, 1, "A")
+    await room.free(held)
+    with pytest.raises(SeatTaken):
+        await room.stage.hold(BORIS, ROW[0])
+    await unserved(room)
+    assert len((await room.stage.hold(BORIS, ROW[0])).seats) == 1
+    with pytest.raises(NotSoldOut):  # there are seats for everybody
+        await room.join(CHLOE, 1, "A")
+    await room.sweep()
+    assert await room.offered(ANNA) == {ANNA: 1}
+
+
+@pytest.mark.parametrize("change", ["moved", "closed", "removed", "narrowed"])
+async def test_a_presale_sells_on_when_the_public_line_offers_a_section_no_more(room: Room, change: str) -> None:
+    held, _ = await room.sell_out()
+    await room.join(ANNA, 1, "A")
+    sale, now = await room.stage.office.sales.sheet(EVENT), datetime.now(UTC)
+    presale, public = sale.lines
+    lines = {
+        "moved": (presale, public.model_copy(update={"opens_at": now + HOUR})),
+        "closed": (presale, public.model_copy(update={"closes_at": now})),
+        "removed": (presale,),
+        "narrowed": (presale, public.model_copy(update={"sections": ("ST",)})),
+    }
+    await room.stage.change(lines=lines[change])
+    await unserved(room)
+    await room.sweep()
+    await room.free(held)
+    assert len((await room.stage.hold(BORIS, ROW[0], line=PRESALE)).seats) == 1
+
+
+async def test_seats_are_kept_through_a_pause(room: Room) -> None:
+    held, _ = await room.sell_out()
+    await room.join(ANNA, 1, "A")
+    await room.stage.change(admission=Admission.PAUSED)
+    await unserved(room)
+    await room.sweep()
+    await room.free(held)
+    await room.stage.change(admission=Admission.OPEN)
+    with pytest.raises(SeatTaken):
+        await room.stage.hold(BORIS, ROW[0])
+
+
+async def test_an_event_whose_waitlist_fails_does_not_starve_the_others(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = await room.stage.office.sales.sheet(EVENT)
+    bad = EventId("arena/aaa-first")
+    await room.stage.announce(sale.model_copy(update={"event": bad}))
+    held, _ = await room.sell_out()
+    await room.join(ANNA, 1, "A")
+    await room.free(held)
+    lists = room.room.lists
+    settle = lists.settle
+
+    async def failing(event: EventId, rest: timedelta, most: int) -> list[tuple[EntryId, EntryState]]:
+        if event == bad:
+            raise ValueError("a broken event")
+        return await settle(event, rest, most)
+
+    async def both(_: Sequence[EventId]) -> list[EventId]:
+        return [bad, EVENT]
+
+    monkeypatch.setattr(lists, "settle", failing)
+    monkeypatch.setattr(lists, "waited_for", both)
+    await room.stage.pool.execute("DELETE FROM waitlist_served")
+    with pytest.raises(ValueError, match="a broken event"):
+        await room.sweep()
+    assert await room.offered(ANNA) == {ANNA: 1}
+    served = await room.stage.pool.fetch("SELECT event FROM waitlist_served")
+    assert [row["event"] for row in served] == [EVENT]
+
+
+async def test_seats_of_a_refund_wait_for_their_moment_while_nobody_serves_the_waitlist(room: Room) -> None:
+    await room.sell_out()
+    await room.join(ANNA, 1, "A")
+    await room.stage.pool.execute(
+        "UPDATE seats SET buyer = '', hold = gen_random_uuid(), until = now() + interval '1 h' WHERE seat = $1", ROW[0]
+    )
+    refund = str(await room.stage.pool.fetchval("SELECT hold FROM seats WHERE seat = $1", ROW[0]))
+    await unserved(room)
+    await Sweeper(room.room).offer(Returning(refund, EVENT, (ROW[0],), datetime.now(UTC) + HOUR))
+    with pytest.raises(SeatTaken):
+        await room.stage.hold(BORIS, ROW[0])
+    await room.stage.pool.execute("DELETE FROM seats WHERE buyer = ''")
+
+
+async def test_seats_that_are_kept_look_held_on_every_map(room: Room) -> None:
+    sale = await room.stage.office.sales.sheet(EVENT)
+    await room.stage.hold(OWNER, *ROW[:2])
+    last = await room.stage.hold(OTHER, *ROW[2:])
+    assert (await shown(room, sale))["ST"] == "00"
+    await room.join(ANNA, 4, "A")
+    await room.free(last, OTHER)
+    assert await shown(room, sale) == {"A": "1111", "ST": "00"}
+    await unserved(room)
+    assert (await shown(room, sale))["A"] == "1100"
+
+
+async def shown(room: Room, sale: SaleSheet) -> dict[str, str]:
+    """What both maps show of each section: that of the box office, and the public one."""
+    await asyncio.sleep(0.06)
+    book = room.stage.office.book
+    public = PublicMaps(book, MapStore(room.stage.pool), interval=NOW, max_age=NOW)
+    states = (await public.current(sale)).states.decode()
+    here = (await room.stage.office.maps.current(sale)).house.states()
+    assert states == "".join(here.values())
+    return here
+
+
+# --- Those who gave their tickets back
+
+
+async def test_who_refunded_may_wait_like_anybody(room: Room) -> None:
+    order = await room.stage.place(ANNA, *ROW)
+    held = await room.stage.hold(OTHER, *STANDING)
+    await room.stage.settle(order)
+    desk = RefundDesk(RefundBook(room.stage.pool), room.stage.office.paint, ReturnDelay(HOUR, HOUR))
+    refunds, _ = await refund_orders(desk, EVENT, "organiser", "key", [order.id])
+    assert len(refunds) == 1
+    await room.join(ANNA, 2, "ST")
+    await room.free(held, OTHER)
+    await room.sweep()
+    assert await room.offered(ANNA) == {ANNA: 2}
 
 
 # --- Those who want more than there is

@@ -1,1 +1,1 @@
-"""One module for each measurement: ``ROWS``, and ``measure``. See ``tests.load.line.row``."""
+"""One module for each measurement: ``ROWS``, and ``measure``. See ``tests.load.row``."""

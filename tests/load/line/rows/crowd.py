@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Final
 
 from tests.integration.ticket.sales.a_sale import a_sale
-from tests.load.line.joining import join_everywhere, read_joins, requests
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Stand
+from tests.load.joining import join_everywhere, read_joins, requests
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Stand
 
 _BUYERS: Final = 10_000
 _CONNECTIONS: Final = 256

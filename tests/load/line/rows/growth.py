@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Final
 
 from tests.integration.ticket.sales.a_sale import a_sale
-from tests.load.line.joining import idle_share, join_us, requests, verify_tokens
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Server, Stand
+from tests.load.joining import idle_share, join_us, requests, verify_tokens
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Server, Stand
 
 from tiketi_runtime.contracts.identity import PUBLIC, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Final
 
 from tests.integration.ticket.sales.a_sale import a_sale
-from tests.load.line.joining import CONNECTIONS, idle_share, join_us, requests, verify_tokens
-from tests.load.line.load import send_all
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Server, Stand, free_port, process_cpu, until_answers
+from tests.load.joining import CONNECTIONS, idle_share, join_us, requests, verify_tokens
+from tests.load.load import send_all
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Server, Stand, free_port, process_cpu, until_answers
 
 _SLICES: Final = 5
 _SLICE: Final = 800

@@ -8,8 +8,8 @@ from typing import Final
 import aiohttp
 from tests.load.line.crowds import Crowd, a_crowd
 from tests.load.line.pushers import PATH
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Stand, free_port, process_cpu, until_answers
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Stand, free_port, process_cpu, until_answers
 
 _CLIENTS: Final = 2_000
 _PUSHES: Final = 10

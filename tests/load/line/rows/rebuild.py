@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 from tests.integration.ticket.sales.a_sale import a_sale
-from tests.load.line.joining import Joined, join_everywhere, read_joins, requests
-from tests.load.line.load import Reply
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Server, Stand
+from tests.load.joining import Joined, join_everywhere, read_joins, requests
+from tests.load.load import Reply
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Server, Stand
 
 _BUYERS: Final = 10_000
 _CONNECTIONS: Final = 128

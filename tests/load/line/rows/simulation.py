@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Stand
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Stand
 from tests.simulation.crowds import no_shows
 from tests.simulation.line_sale import House, LineSale, ideal_admissions, waits
 

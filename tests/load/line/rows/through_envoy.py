@@ -10,9 +10,9 @@ from typing import Final
 from tests.integration.ticket.sales.a_sale import a_sale
 from tests.load.line.crowds import a_crowd
 from tests.load.line.door import a_door
-from tests.load.line.row import Rounds, Row, Sample
 from tests.load.line.rows.waiting import join_all, joining
-from tests.load.line.stand import Stand
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Stand
 
 _CLIENTS: Final = 9_900
 """Two connections each: a process may open 20,000 files here."""

@@ -14,9 +14,9 @@ from typing import Final
 
 from tests.integration.ticket.sales.a_sale import a_sale
 from tests.load.line.crowds import Crowd, a_crowd
-from tests.load.line.load import request_bytes, send_all
-from tests.load.line.row import Rounds, Row, Sample
-from tests.load.line.stand import Server, Stand
+from tests.load.load import request_bytes, send_all
+from tests.load.row import Rounds, Row, Sample
+from tests.load.stand import Server, Stand
 
 _CLIENTS: Final = 10_000
 _SECONDS: Final = 8

@@ -14,7 +14,8 @@ WITH paid AS (
 ), told AS (
   INSERT INTO outbox (id, key, body) SELECT message.id, 'tickets.issued', jsonb_build_object(
     'id', message.id, 'version', 1, 'key', 'tickets.issued', 'at', p.ended_at, 'order', p.id, 'event', p.event,
-    'buyer', p.buyer, 'seats', p.seats, 'amount', p.amount, 'currency', p.currency
+    'buyer', p.buyer, 'seats', p.seats, 'amount', p.amount, 'currency', p.currency,
+    'details', event_details(p.event)
   ) FROM paid p, (SELECT gen_random_uuid() AS id) message
 )
 SELECT * FROM paid WHERE sell_seats(event, seats, id)

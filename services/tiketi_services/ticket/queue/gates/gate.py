@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from prometheus_client import Counter
 
@@ -31,6 +31,11 @@ class WorkNeeded(TiketiError):
     """A new place costs work now. Solve ``challenge`` for ``bits`` until ``expiresAt`` and send it as ``proof``."""
 
     code, status, title = "work-needed", 428, "Proof of work needed"
+    documented_members: ClassVar[dict[str, Any]] = {
+        "challenge": {"type": "string", "description": "Send it back as it is, as `proof.challenge`."},
+        "bits": {"type": "integer", "description": "Zero bits that the hash must begin with."},
+        "expiresAt": {"type": "string", "format": "date-time", "description": "The proof must be here before."},
+    }
 
 
 class Verdict(StrEnum):

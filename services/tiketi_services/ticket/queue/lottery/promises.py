@@ -7,9 +7,9 @@ sheet is taken over only if it keeps what PostgreSQL knows of; otherwise the ope
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -36,11 +36,14 @@ class Promises:
     async def are_kept(self, sale: SaleSheet) -> bool:
         """Whether the sheet, which is about to be taken over, keeps what was promised until now. Any number of times.
 
-        False: the operator is told so. A sheet that breaks a promise once breaks it for ever.
+        False: the operator is told so, if it is the newest. A sheet that breaks a promise once breaks it for ever.
         """
         refused = self._refused.get(sale.event)
         if refused is None or refused.version != sale.version:
-            broken = await self._broken(sale)
+            before = await self._pool.fetchrow(self._sql["sheet_before"], sale.event)
+            if before is not None and before["version"] > sale.version:
+                return False  # a newer one is served: this one is read late, and perhaps was refused
+            broken = await self._broken(sale, before)
             if not broken:
                 self._refused.pop(sale.event, None)
                 return True
@@ -53,10 +56,9 @@ class Promises:
         )
         return False
 
-    async def _broken(self, sale: SaleSheet) -> list[Line]:
-        """Lines for which the sheet breaks a promise."""
-        before = await self._pool.fetchrow(self._sql["sheet_before"], sale.event)
-        if before is None or before["version"] >= sale.version:  # none before it, or another process has judged it
+    async def _broken(self, sale: SaleSheet, before: Mapping[str, Any] | None) -> list[Line]:
+        """Lines for which the sheet breaks a promise of the one ``before``, or of an earlier one."""
+        if before is None or before["version"] == sale.version:  # another process has judged it
             return []
         await self._keep(sale.event, _told(sale.event, before["content"], before["until"]))
         now: datetime = await self._pool.fetchval(self._sql["database_time"])

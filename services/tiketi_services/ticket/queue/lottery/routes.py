@@ -12,12 +12,15 @@ from pydantic import BaseModel, Field
 
 from tiketi_runtime.contracts.draw_file import DrawFile, SignedFacts
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
+from tiketi_runtime.errors import InvalidToken, Unauthenticated
+from tiketi_runtime.refusals import refuses
 from tiketi_runtime.security import Identity, TokenSigner
 from tiketi_runtime.web import bearer_identity
 from tiketi_services.ticket.queue import usecases
-from tiketi_services.ticket.queue.domain import find_line
+from tiketi_services.ticket.queue.domain import ForeignReceipt, UnknownLine, find_line
 from tiketi_services.ticket.queue.lottery.draws import DrawArchive, Lottery, NotDrawn, file_head
 from tiketi_services.ticket.queue.usecases import Queue
+from tiketi_services.ticket.sales.domain import UnknownEvent
 from tiketi_services.ticket.sales.routes import OpenSale
 
 router = APIRouter(prefix="/events/{namespace}/{name}/queue/{line}", tags=["queue"])
@@ -56,7 +59,10 @@ async def _queue(request: Request) -> Queue:
 TheLottery = Annotated[Lottery, Depends(_lottery)]
 
 
-@router.get("/draw", response_model=DrawFile)
+_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "If-None-Match named this very file."}}
+
+
+@router.get("/draw", response_model=DrawFile, responses={**_UNCHANGED, **refuses(UnknownEvent, UnknownLine, NotDrawn)})
 async def download_draw(request: Request, sale: OpenSale, line: str, lottery: TheLottery) -> Response:
     """The draw as a file that `tiketi verify` checks, signed with a key of `keys`: it never changes. 404 until the
     order is drawn, with what is public already; anybody may keep that, and compare.
@@ -81,7 +87,7 @@ async def download_draw(request: Request, sale: OpenSale, line: str, lottery: Th
     return StreamingResponse(_file(lottery.archive, facts), headers=headers, media_type="application/json")
 
 
-@router.get("/keys")
+@router.get("/keys", responses=refuses(UnknownEvent, UnknownLine))
 async def public_keys(request: Request, response: Response, sale: OpenSale, line: str) -> dict[str, Any]:
     """The public keys that draws and receipts are signed with (a JWK Set, RFC 7517): keep them with your receipt."""
     find_line(sale, line)
@@ -90,7 +96,11 @@ async def public_keys(request: Request, response: Response, sale: OpenSale, line
     return signer.jwks()
 
 
-@router.post("/receipt", response_model=SignedReceipt)
+@router.post(
+    "/receipt",
+    response_model=SignedReceipt,
+    responses=refuses(Unauthenticated, InvalidToken, UnknownEvent, UnknownLine, ForeignReceipt),
+)
 async def sign_receipt(
     request: Request,
     response: Response,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 
@@ -21,9 +23,10 @@ class Reply:
     """Since the request was due, waiting for a free connection included."""
 
 
-def request_bytes(method: str, path: str, token: str | None = None, body: bytes = b"") -> bytes:
-    """One HTTP/1.1 request as it goes over the wire."""
+def request_bytes(method: str, path: str, token: str | None = None, body: bytes = b"", **headers: str) -> bytes:
+    """One HTTP/1.1 request as it goes over the wire. ``headers``: with ``_`` in place of ``-``."""
     lines = [f"{method} {path} HTTP/1.1", "host: bench"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if token is not None:
         lines.append(f"authorization: Bearer {token}")
     if body:
@@ -67,6 +70,60 @@ async def send_all(
     return [reply for reply in crowd.replies if reply is not None]
 
 
+class Client:
+    """Kept connections to one server. Who finds none free waits for one, first come, first served."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Connection] = []
+        self._waiting: deque[tuple[bytes, float, asyncio.Future[Reply]]] = deque()
+        self._asked: dict[_Connection, tuple[float, asyncio.Future[Reply]]] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, connections: int) -> AsyncIterator[Self]:
+        """Connect; hang up when the block ends."""
+        client, address = cls(), urlsplit(url)
+        assert address.hostname is not None
+        assert address.port is not None
+        host, port = address.hostname, address.port
+        loop = asyncio.get_running_loop()
+        opened = [await loop.create_connection(lambda: _Connection(client), host, port) for _ in range(connections)]
+        client._idle = [connection for _, connection in opened]
+        try:
+            yield client
+        finally:
+            for transport, _ in opened:
+                transport.close()
+
+    async def send(self, request: bytes) -> Reply:
+        """The answer to one request. Raises ConnectionError when the server hangs up."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, time.perf_counter(), answer))
+        self._feed()
+        return await answer
+
+    def answered(self, connection: _Connection, index: int, head: bytes, body: bytes) -> None:
+        """A connection has its answer, and is free."""
+        began, answer = self._asked.pop(connection)
+        if not answer.done():
+            answer.set_result(Reply(int(head[9:12]), head, body, time.perf_counter() - began))
+        self._idle.append(connection)
+        self._feed()
+
+    def lost(self, connection: _Connection) -> None:
+        """A connection is gone."""
+        _, answer = self._asked.pop(connection, (0.0, None))
+        if answer is not None and not answer.done():
+            answer.set_exception(ConnectionError("the server hung up"))
+
+    def _feed(self) -> None:
+        while self._idle and self._waiting:
+            request, began, answer = self._waiting.popleft()
+            connection = self._idle.pop()
+            self._asked[connection] = began, answer
+            connection.send(0, request)
+
+
 @dataclass
 class _Crowd:
     requests: Sequence[bytes]
@@ -97,7 +154,7 @@ class _Crowd:
         self._idle.append(connection)
         self._feed()
 
-    def lost(self) -> None:
+    def lost(self, _connection: _Connection) -> None:
         if not self.done.done():
             self.done.set_exception(ConnectionError("the server hung up"))
 
@@ -123,7 +180,7 @@ class _Crowd:
 class _Connection(asyncio.Protocol):
     """One request at a time; answers carry a content-length."""
 
-    def __init__(self, crowd: _Crowd) -> None:
+    def __init__(self, crowd: _Crowd | Client) -> None:
         self._crowd = crowd
         self._index = 0
         self._buffer = b""
@@ -148,7 +205,7 @@ class _Connection(asyncio.Protocol):
         self._crowd.answered(self, self._index, head, body)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._crowd.lost()
+        self._crowd.lost(self)
 
 
 def _length(head: bytes) -> int:

@@ -1,6 +1,6 @@
 """What a row of the benchmark is.
 
-A module of ``tests.load.line.rows`` measures one row, or several that share one load, and has two names::
+A module of a benchmark's ``rows`` measures one row, or several that share one load, and has two names::
 
     ROWS: Final = (Row("P1", "join", unit="x", must=2.5, aim=1.5, floor="raw ASGI echo + redis-benchmark"),)
 
@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. Less is better, always."""
+    """One line of the table. Less is better, unless it says otherwise."""
 
     id: str
     what: str
@@ -39,6 +39,7 @@ class Row:
     floor_unit: str = ""
     load: str = ""
     """Under which load: how many, how fast, on what."""
+    more_is_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from tests.load.line.chart import chart
-from tests.load.line.readme import rendered
-from tests.load.line.report import Result, keep, markdown, read, told
-from tests.load.line.row import Row, Sample
+from tests.load.chart import chart
+from tests.load.readme import rendered
+from tests.load.report import Result, keep, markdown, read, told
+from tests.load.row import Row, Sample
 
 COST = Row("X1", "cost: of a thing", unit="x", must=2.0, aim=1.0, floor="none", floor_unit="us", load="1,000 of them")
 
@@ -46,26 +46,26 @@ def test_a_new_result_takes_the_place_of_the_old_one_and_leaves_the_others(tmp_p
 
 def test_the_table_stands_between_its_marks_and_nothing_else_is_touched() -> None:
     document = "before\n<!-- bench-line -->\nold\n<!-- /bench-line -->\nafter\n"
-    once = rendered(document, [measured(1.5)])
+    once = rendered(document, "line", [measured(1.5)])
     assert once is not None
     assert once.startswith("before\n<!-- bench-line -->\n| id |")
     assert once.endswith("<!-- /bench-line -->\nafter\n")
     assert "old" not in once
     assert "| X1 | cost: of a thing | 1.5 x |" in once
     assert "- X1: 1,000 of them.\n" in once
-    assert rendered(once, [measured(1.5)]) == once
+    assert rendered(once, "line", [measured(1.5)]) == once
 
 
 def test_in_short_only_what_must_be_reached_is_shown() -> None:
     told_only = measured(1.0, row=Row("X2", "told only", unit="us"))
-    shown = rendered("<!-- bench-line: in short -->\n<!-- /bench-line -->", [measured(1.5), told_only])
+    shown = rendered("<!-- bench-line: in short -->\n<!-- /bench-line -->", "line", [measured(1.5), told_only])
     assert shown is not None
-    assert "| cost: of a thing | 1.5 x | 2 |" in shown
+    assert "| cost: of a thing | 1.5 x | at most 2 |" in shown
     assert "told only" not in shown
 
 
 def test_a_document_without_marks_has_no_place_for_the_table() -> None:
-    assert rendered("<!-- bench-line -->\nno end", [measured(1.5)]) is None
+    assert rendered("<!-- bench-line -->\nno end", "line", [measured(1.5)]) is None
 
 
 def test_a_sign_that_would_end_a_cell_is_escaped() -> None:

@@ -29,7 +29,7 @@ from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.redis import Redis
 from tiketi_runtime.security import TokenSigner
 
-ROOT: Final = Path(__file__).resolve().parents[3]
+ROOT: Final = Path(__file__).resolve().parents[2]
 _START_SECONDS: Final = 30
 _MOST_FILES: Final = 20_000
 
@@ -78,7 +78,8 @@ class Stand:
         """For files of this row; removed at its end."""
         self._stack = stack
         self._auth = TokenSigner(Ed25519PrivateKey.generate(), "tiketi-auth")
-        self._keys = write_keys(folder, self._auth)
+        self.keys = write_keys(folder, self._auth)
+        """Settings of ticket that name its files of keys."""
         self._redis_pid = 0
 
     @asynccontextmanager
@@ -92,11 +93,15 @@ class Stand:
         """
         for sale in sales:
             await publish(self.redis, sale)
-        database = await self._database()
+        chosen = {
+            "DATABASE_URL": await self.database("ticket"),
+            "REDIS_URL": self.world.redis_url("ticket"),
+            "AMQP_URL": self.world.amqp_url("ticket"),
+            **{name.upper(): str(value) for name, value in self.keys.items()},
+            **(settings or {}),
+        }
         async with AsyncExitStack() as stack:
-            started = [
-                await stack.enter_async_context(self._process(database, settings or {})) for _ in range(processes)
-            ]
+            started = [await stack.enter_async_context(self.service("ticket", chosen)) for _ in range(processes)]
             states = [f"/events/{sale.event}/queue/{line.name}/state" for sale in sales for line in sale.lines]
             for url, _ in started:
                 await until_answers(url, ["/readyz", *states])
@@ -132,33 +137,32 @@ class Stand:
             await child.wait()
 
     @asynccontextmanager
-    async def _process(self, database: str, settings: Mapping[str, str]) -> AsyncIterator[tuple[str, int]]:
-        port = free_port()
-        chosen = {
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "LOG_LEVEL": "WARNING",
-            "DATABASE_URL": database,
-            "REDIS_URL": self.world.redis_url("ticket"),
-            "AMQP_URL": self.world.amqp_url("ticket"),
-            **{name.upper(): str(value) for name, value in self._keys.items()},
-            **settings,
-        }
-        environment = {f"TIKETI_TICKET_{name}": value for name, value in chosen.items()}
-        async with self.python("-m", "tiketi_services.ticket.app", environment=environment) as pid:
+    async def service(
+        self, name: str, settings: Mapping[str, str], *, port: int | None = None
+    ) -> AsyncIterator[tuple[str, int]]:
+        """A process of the service, by its URL and its id; stopped when the block ends. It may not answer yet.
+
+        ``settings``: environment variables without ``TIKETI_<NAME>_``.
+        """
+        port = port or free_port()
+        chosen = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "WARNING", **settings}
+        environment = {f"TIKETI_{name.upper()}_{key}": value for key, value in chosen.items()}
+        program = Path(sys.executable).with_name(f"tiketi-{name}")
+        async with self.python(str(program), environment=environment) as pid:
             yield f"http://127.0.0.1:{port}", pid
 
-    async def _database(self) -> str:
+    async def database(self, owner: str) -> str:
+        """URL of a new database of a service; dropped when the row ends."""
         admin = await asyncpg.connect(self.world.database_url("postgres"))
         name = f"bench_{secrets.token_hex(4)}"
-        await postgres.create_database(admin, name, owner="ticket")
+        await postgres.create_database(admin, name, owner=owner)
 
         async def drop() -> None:
             await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
             await admin.close()
 
         self._stack.push_async_callback(drop)
-        return self.world.site.database_url("ticket", name)
+        return self.world.site.database_url(owner, name)
 
 
 @asynccontextmanager
@@ -175,6 +179,21 @@ async def open_stand(world: World, folder: Path, rounds: int) -> AsyncIterator[S
 def process_cpu(pid: int) -> float:
     """CPU seconds of a process, all threads, to the nanosecond (clock_getcpuclockid(3)). Raises OSError: gone."""
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def tree_cpu(pid: int) -> float:
+    """CPU seconds of a process and all that it has started, those that have ended included (to 10 ms)."""
+    total, tick = 0.0, os.sysconf("SC_CLK_TCK")
+    parents = [pid]
+    while parents:
+        pid = parents.pop()
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += process_cpu(pid) + (int(stat[13]) + int(stat[14])) / tick
+            parents += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        except OSError:  # it has just ended: its parent has counted it
+            continue
+    return total
 
 
 def process_memory(pid: int) -> int:

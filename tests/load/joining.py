@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import chain
 
 import msgspec
-from tests.load.line.load import Reply, request_bytes, send_all
-from tests.load.line.stand import Server, Stand
+from tests.load.load import Reply, request_bytes, send_all
+from tests.load.stand import Server, Stand
 
 CONNECTIONS = 256
 _IDLE_SECONDS = 2

@@ -12,10 +12,11 @@ from typing import Final, Self
 
 import msgspec
 from rich.table import Table
-from tests.load.line.row import Row, Sample
-from tests.load.line.stand import ROOT
+from tests.load.row import Row, Sample
+from tests.load.stand import ROOT
 
-RESULTS: Final = ROOT / "build" / "bench" / "line.json"
+RESULTS: Final = ROOT / "build" / "bench"
+"""One JSON file for each benchmark."""
 
 
 class Floor(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Result(msgspec.Struct, frozen=True):
     rounds: int
     must: float | None
     aim: float | None
+    more_is_better: bool = False
 
     @classmethod
     def of(cls, row: Row, samples: Sequence[Sample]) -> Self:
@@ -62,6 +64,7 @@ class Result(msgspec.Struct, frozen=True):
             len(values),
             row.must,
             row.aim,
+            row.more_is_better,
         )
 
     @property
@@ -69,9 +72,12 @@ class Result(msgspec.Struct, frozen=True):
         """How the median stands to what must and what should be reached."""
         if self.must is None:
             return "told"
-        if self.value > self.must:
+        if not self._reaches(self.must):
             return "missed"
-        return "aim reached" if self.aim is not None and self.value <= self.aim else "reached"
+        return "aim reached" if self.aim is not None and self._reaches(self.aim) else "reached"
+
+    def _reaches(self, mark: float) -> bool:
+        return self.value >= mark if self.more_is_better else self.value <= mark
 
 
 def machine() -> str:
@@ -88,7 +94,7 @@ def machine() -> str:
     return f"{os.cpu_count()} x {model}, {memory:.0f} GiB, Linux, Python {platform.python_version()}"
 
 
-def keep(results: Iterable[Result], path: Path = RESULTS) -> list[Result]:
+def keep(results: Iterable[Result], path: Path) -> list[Result]:
     """Put the results into the file in place of older ones of the same rows; returns all that it then holds."""
     kept = {result.id: result for result in [*read(path), *results]}
     everything = list(kept.values())
@@ -97,7 +103,7 @@ def keep(results: Iterable[Result], path: Path = RESULTS) -> list[Result]:
     return everything
 
 
-def read(path: Path = RESULTS) -> list[Result]:
+def read(path: Path) -> list[Result]:
     """The results in the file; none if there is no file. Raises ValidationError if it holds something else."""
     return msgspec.json.decode(path.read_bytes(), type=list[Result]) if path.exists() else []
 
@@ -130,9 +136,9 @@ HEADINGS: Final = ("id", "what", "median", "spread", "floor or peer", "must", "a
 _COLOURS: Final = {"missed": "red", "reached": "yellow", "aim reached": "green"}
 
 
-def table(results: Iterable[Result]) -> Table:
+def table(results: Iterable[Result], title: str) -> Table:
     """For the screen."""
-    shown = Table(title="The line, measured")
+    shown = Table(title=title)
     for heading in HEADINGS:
         shown.add_column(heading, justify="right" if heading in ("median", "spread", "must", "aim") else "left")
     for result in results:
@@ -150,10 +156,16 @@ def markdown(results: Iterable[Result]) -> str:
 def in_short(results: Iterable[Result]) -> str:
     """What has to be reached and what was, for readers who may look for the rest elsewhere."""
     rows = [
-        (each.what, f"{told(each.value)} {each.unit}", told(each.must)) for each in results if each.must is not None
+        (each.what, f"{told(each.value)} {each.unit}", f"{_bound(each)} {told(each.must)}")
+        for each in results
+        if each.must is not None
     ]
-    lines = ["| what | measured | must be below |", "|---|---|---|"]
+    lines = ["| what | measured | must be |", "|---|---|---|"]
     return "\n".join([*lines, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)])
+
+
+def _bound(result: Result) -> str:
+    return "at least" if result.more_is_better else "at most"
 
 
 def _rounded(value: float) -> float:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from tests.load.line.report import Result, told
+from tests.load.report import Result, told
 
 _BAR: Final = 18
 _GAP: Final = 16
@@ -39,8 +39,8 @@ def chart(results: Sequence[Result], path: Path) -> None:
 def _bar(result: Result, top: int) -> list[str]:
     assert result.must is not None
     text = top + _BAR - 4
-    length = round(_WIDTH * min(_MOST, result.value / result.must))
-    spread = [_LEFT + round(_WIDTH * min(_MOST, end / result.must)) for end in result.spread]
+    length = round(_WIDTH * _part(result, result.value))
+    spread = [_LEFT + round(_WIDTH * _part(result, end)) for end in result.spread]
     middle = top + _BAR // 2
     parts = [
         f'<text x="{_LEFT - 10}" y="{text}" text-anchor="end">{escape(f"{result.id} {_short(result.what)}")}</text>',
@@ -50,11 +50,18 @@ def _bar(result: Result, top: int) -> list[str]:
         f"{told(result.value)} {escape(result.unit)} (must {told(result.must)})</text>",
     ]
     if result.aim is not None:
-        aim = _LEFT + round(_WIDTH * result.aim / result.must)
+        aim = _LEFT + round(_WIDTH * _part(result, result.aim))
         parts.append(
             f'<line x1="{aim}" x2="{aim}" y1="{top - 3}" y2="{top + _BAR + 3}" stroke="#2e8b57" stroke-width="2"/>'
         )
     return parts
+
+
+def _part(result: Result, value: float) -> float:
+    """How long the bar of a value is, in ``_WIDTH``: short is good, also where more is better."""
+    assert result.must is not None
+    part = result.must / max(value, 1e-9) if result.more_is_better else value / result.must
+    return min(_MOST, part)
 
 
 def _short(what: str) -> str:

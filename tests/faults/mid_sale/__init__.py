@@ -1,0 +1,1 @@
+"""Migrations that are run while people buy."""

@@ -1,0 +1,1 @@
+"""Of payment's database."""

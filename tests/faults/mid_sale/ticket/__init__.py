@@ -1,0 +1,1 @@
+"""Of ticket's database."""

@@ -1,0 +1,1 @@
+"""``make bench-orders``: what a purchase costs, measured."""

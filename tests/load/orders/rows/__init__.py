@@ -1,0 +1,1 @@
+"""One module for each measurement: ``ROWS``, and ``measure``. See ``tests.load.row``."""
