@@ -12,7 +12,7 @@ export TIKETI_WORLD ?= $(WORLD)
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
-	@echo "WORLD=name     another world beside demo, for demo, up, down, status and kubeconfig"
+	@echo "WORLD=name     another world beside demo, for demo, up, down, status, kubeconfig and run"
 
 # --- The world on this machine
 
@@ -39,6 +39,10 @@ doctor: install ## Say what this machine lacks and how to get it
 .PHONY: kubeconfig
 kubeconfig: install ## Print the path of the world's kubeconfig
 	@$(LOCAL) kubeconfig
+
+.PHONY: run
+run: install ## Run a service's command beside it (PART=auth ARGS="tiketi-auth roles")
+	@$(LOCAL) run "$(PART)" -- $(ARGS)
 
 # --- Quality
 

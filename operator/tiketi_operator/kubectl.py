@@ -18,7 +18,7 @@ import yaml
 
 from tiketi_operator.manifests.metadata import Manifest
 from tiketi_operator.plan import Observed, plan
-from tiketi_operator.sale import Unsellable, check_draws, check_sale, compile_sale
+from tiketi_operator.sale import Chains, Unsellable, check_draws, check_sale, compile_sale
 from tiketi_operator.settings import PlatformSettings
 from tiketi_runtime.contracts.kubernetes_object import API_VERSION
 from tiketi_runtime.contracts.phase import phase_at
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         print(asyncio.run(_plan(arguments)), end="")  # noqa: T201 - the answer
-    except (TiketiError, Unsellable) as error:
+    except (TiketiError, Unsellable, _NoChains) as error:
         sys.exit(f"error: {error}")
 
 
@@ -46,6 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--at", type=_instant, default=None, help="the instant (RFC 3339); now if left out")
     kubeconfig = Path(os.environ.get("KUBECONFIG", "~/.kube/config")).expanduser()
     command.add_argument("--kubeconfig", type=Path, default=kubeconfig, help="$KUBECONFIG if left out")
+    command.add_argument(
+        "--chains",
+        type=Path,
+        metavar="FILE",
+        help="further beacon chains, as a relay describes them; $TIKETI_OPERATOR_BEACON_CHAINS_FILE if left out",
+    )
     command.add_argument("--platform-namespace", default="tiketi-system", help="where the platform is installed")
     return parser
 
@@ -63,6 +69,9 @@ def _instant(text: str) -> datetime:
 
 async def _plan(arguments: argparse.Namespace) -> str:
     settings = PlatformSettings(namespace=arguments.platform_namespace)
+    if arguments.chains is not None:
+        settings = settings.model_copy(update={"beacon_chains_file": arguments.chains})
+    chains = _chains(settings)
     now = arguments.at or datetime.now(UTC)
     async with await Cluster.connect(arguments.kubeconfig) as cluster:
         event = TicketEvent.from_body(await _get(cluster, "TicketEvent", arguments.name, arguments.namespace))
@@ -70,13 +79,33 @@ async def _plan(arguments: argparse.Namespace) -> str:
         ticket = await cluster.get("apps/v1", "Deployment", settings.ticket_service, settings.namespace)
     checked = check_sale(event, None if policy is None else QueuePolicy.from_body(policy))
     sale = compile_sale(event, checked)  # without presale codes: no object depends on them
-    check_draws(sale, checked, settings.beacon_chains())
+    try:
+        check_draws(sale, checked, chains)
+    except Unsellable as error:
+        if error.reason != "BeaconChainUnknown":
+            raise
+        raise Unsellable(error.reason, f"{error} Or describe it, as the operator does: --chains FILE.") from error
     template = None if ticket is None else ticket["spec"]["template"]
     # As if every pod that is asked for were ready, so that the route is where it is meant to be.
     observed = Observed(ticket_template=template, lane_ready=event.spec.capacity.peak_replicas)
     planned = plan(event, sale, now, observed, settings)
     heading = f"# {event.id} at {now.isoformat()}: phase {phase_at(sale, now)}, lane {planned.stage}\n"
     return heading + _yaml([*planned.children, *planned.shared])
+
+
+class _NoChains(Exception):
+    """The file of further beacon chains cannot be used."""
+
+
+def _chains(settings: PlatformSettings) -> Chains:
+    """Those the operator would know. Raises _NoChains."""
+    try:
+        return settings.beacon_chains()
+    except OSError as error:
+        raise _NoChains(f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        mend = "(--chains is what a relay answers to /<chain>/info)"
+        raise _NoChains(f"{' '.join(str(error).split())} {mend}") from error
 
 
 async def _get(cluster: Cluster, kind: str, name: str, namespace: str) -> Manifest:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from tiketi_operator.phase import Stage, presale_times, stage_at, timeline_of
-from tiketi_runtime.contracts.sale_sheet import Phase, SaleContent
+from tiketi_runtime.contracts.sale_sheet import Admission, Phase, SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import (
     AuditReport,
@@ -252,9 +252,20 @@ def _ready(found: Mapping[str, Fact], facts: Facts, phase: Phase, sale: SaleCont
     return Fact(TRUE, "NothingWrong", _outlook(phase, sale))
 
 
+_BY_HAND = {
+    Admission.PAUSED: "Admission is paused: nobody is admitted or holds seats until spec.admission is Open.",
+    Admission.DRAIN: "Admission is draining: the line is served, and nobody joins until spec.admission is Open.",
+}
+
+
 def _outlook(phase: Phase, sale: SaleContent | None) -> str:
     if sale is None or phase is Phase.CLOSED:
         return "The sale is closed."
+    by_hand = _BY_HAND.get(sale.admission, "")
+    return f"{by_hand} {_next_time(phase, sale)}".lstrip()
+
+
+def _next_time(phase: Phase, sale: SaleContent) -> str:
     if phase in (Phase.SCHEDULED, Phase.ARMED, Phase.PREQUEUE, Phase.PRESALE):
         return f"The public sale opens at {utc_text(sale.opens_at)}."
     return f"The sale closes at {utc_text(sale.closes_at)}."

@@ -28,6 +28,9 @@ _OUTAGES: Final = (
     redis.ClusterDownError,
     redis.TryAgainError,
 )
+_REDIS_REFUSES: Final = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+"""Words that begin what Redis answers when it cannot write just now; its client has no class for them: a script takes
+long, the disk is full, too few replicas are there."""
 _GONE: Final = ("is closed", "is closing", "released back to the pool", "another operation is")
 """How asyncpg says that the connection or its pool was closed under us. It has one class for that and for a call that
 is wrong in itself (a missing argument), which would fail for ever."""
@@ -37,4 +40,6 @@ def is_outage(error: BaseException) -> bool:
     """Whether the same call may succeed later without a change."""
     if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
         return any(sign in str(error) for sign in _GONE)
+    if isinstance(error, redis.ResponseError) and str(error).startswith(_REDIS_REFUSES):
+        return True
     return isinstance(error, _OUTAGES)

@@ -104,7 +104,7 @@ async def answer_invalid(request: Request, error: Exception) -> Response:
     faults = [
         {
             "field": ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]),
-            "message": fault["msg"],
+            "message": fault["msg"].removeprefix("Value error, "),
         }
         for fault in found[:_MOST_FAULTS]
     ]

@@ -19,15 +19,32 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def from_environment(kind: type[S]) -> S:
-    """The settings, or the end of the process: exit code 2 and one line for each variable that cannot be used."""
+    """The settings, or the end of the process: exit code 2, one line for each variable that cannot be used and one for
+    those that are missing."""
     try:
         return kind()
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
+        missing = []
         for fault in error.errors():
-            name = ".".join(map(str, fault["loc"])).upper()
-            sys.stderr.write(f"{prefix}{name}: {fault['msg']}\n")
+            name = prefix + ".".join(map(str, fault["loc"])).upper()
+            if fault["type"] == "missing":
+                missing.append(name)
+            else:
+                sys.stderr.write(f"{name}: {fault['msg'].removeprefix('Value error, ')}\n")
+        if missing:
+            part = prefix.removeprefix("TIKETI_").rstrip("_").lower()
+            sys.stderr.write(f"{', '.join(sorted(missing))}: not set; {_mend(part)}\n")
         sys.exit(2)
+
+
+def _mend(part: str) -> str:
+    """Who lacks a setting most likely runs a command of the service somewhere else."""
+    return (
+        "set it, or run the command where the service has its settings:"
+        f" kubectl -n tiketi-system exec deploy/{part} -- COMMAND, and in the local world"
+        f" python -m tiketi_local run {part} -- COMMAND"
+    )
 
 
 class RuntimeSettings(BaseSettings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 
 from tiketi_local import platform
 from tiketi_local.crowd.buyer import Step
@@ -32,15 +34,18 @@ async def run(*words: str, environment: dict[str, str] | None = None) -> tuple[i
     return process.returncode, out.decode()
 
 
+def beside(world: World, part: str) -> list[str]:
+    """What comes before a command that is to have the settings of a part."""
+    return [sys.executable, "-m", "tiketi_local", "run", "--world", world.name, part, "--"]
+
+
 async def staff(world: World, http: aiohttp.ClientSession) -> str:
     """Somebody who may scan in the namespace of the sale; the access token."""
     account = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD, "name": "Sora"}
     async with http.post("/auth/sign-up", json=account) as answer:
         assert answer.status == 201
-    command = platform.auth(world.site).command()
-    words = ["grant", account["email"], "gate", "--namespace", sales.NAMESPACE]
-    granted = await run(*command.argv, *words, environment=dict(command.environment))
-    assert granted == (0, f"gate in {sales.NAMESPACE}: granted\n")
+    grant = ["tiketi-auth", "grant", account["email"], "gate", "--namespace", sales.NAMESPACE]
+    assert await run(*beside(world, "auth"), *grant) == (0, f"gate in {sales.NAMESPACE}: granted\n")
     async with http.post("/auth/log-in", json={"email": account["email"], "password": PASSWORD}) as answer:
         return str((await answer.json())["accessToken"])
 
@@ -91,3 +96,12 @@ async def test_every_ticket_of_a_sale_lets_one_in_at_one_of_two_gates(
             counted = await answer.json()
         assert (counted["inside"], counted["issued"]) == (len(tickets), 0)
         assert all(ticket["state"] == "USED" for ticket in await buyer.client.tickets())
+
+
+@pytest.mark.parametrize("part", ["ticket", "payment", "stats", "auth"])
+async def test_commands_of_the_services_can_be_run_beside_them(world: World, part: str) -> None:
+    assert await run(*beside(world, part), f"tiketi-{part}", "replay") == (0, "no dead letters\n")
+    code, said = await run(*beside(world, part), f"tiketi-{part}", "replya")
+    assert (code, "replya" in said) == (2, True)
+    nowhere = f"tiketi_local run: there is no command nowhere: try tiketi-{part} --help\n"
+    assert await run(*beside(world, part), "nowhere") == (2, nowhere)

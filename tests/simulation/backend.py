@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from tiketi_runtime.contracts.answer_times import WINDOW
 from tiketi_services.ticket.queue.pace.adaptive import (
     JUDGED_WINDOWS,
-    WINDOW,
     AdaptiveTerms,
     Rate,
     Sample,

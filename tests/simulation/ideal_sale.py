@@ -90,6 +90,8 @@ class IdealSale:
     left: set[int] = field(default_factory=set)
     admitted: Counter[int] = field(default_factory=Counter)
     """By stretch, as Redis counts them."""
+    crowded: Counter[int] = field(default_factory=Counter)
+    """Seconds in which somebody waited, by stretch."""
     outstanding: int = 0
     active: int = 0
     holding: int = 0
@@ -118,6 +120,12 @@ class IdealSale:
             self._happen(what, places)
         self._some_leave()
         self._serve()
+        if self.waiting:
+            self.crowded[self._stretch] += 1
+
+    @property
+    def _stretch(self) -> int:
+        return int((OPENS.timestamp() + self.now) // STRETCH.total_seconds())
 
     @property
     def free(self) -> int:
@@ -183,7 +191,7 @@ class IdealSale:
         self.outstanding -= 1
         self.claimed += 1
         self.active += 1
-        self.admitted[int((OPENS.timestamp() + self.now) // STRETCH.total_seconds())] += 1
+        self.admitted[self._stretch] += 1
         delay = self.rng.gammavariate(2, crowd.holds_after / 2)
         if self.rng.random() < crowd.buys and delay < crowd.session:
             wanted = self.rng.choices(range(1, crowd.most_per_buyer + 1), crowd.wants)[0]
@@ -207,9 +215,10 @@ class IdealSale:
 
     def pace(self) -> Pace | None:
         """As the state message has it now."""
-        crowd = self.crowd
+        crowd, expected = self.crowd, self.outstanding * self.show_share
         return pace_of(
             self.admitted,
+            self.crowded,
             OPENS + timedelta(seconds=self.now),
             Gate(
                 opens_at=OPENS,
@@ -219,6 +228,8 @@ class IdealSale:
                 active=self.active,
                 claim_window=timedelta(seconds=crowd.claim_window),
                 show_share=self.show_share,
+                waiting=len(self.waiting),
+                room=max(0.0, min(crowd.slots - self.active, self.free - self.active + self.holding) - expected),
             ),
         )
 

@@ -158,7 +158,7 @@ class LineSale:
     # --- What the services do
 
     def _serve(self) -> None:
-        served = _now(self._lines.serve(self._terms))
+        served = at_once(self._lines.serve(self._terms))
         if served.horizon < self._horizon:
             raise PromiseBroken("The horizon went back.")
         self._horizon = served.horizon
@@ -179,15 +179,15 @@ class LineSale:
     def _beat(self) -> None:
         names = [self.buyers[number].name for number in self._present]
         if names:
-            _now(self._lines.heartbeat(self._terms.event, PUBLIC, names))
+            at_once(self._lines.heartbeat(self._terms.event, PUBLIC, names))
 
     def _sweep(self) -> None:
-        _now(self._lines.sweep(self._terms))
+        at_once(self._lines.sweep(self._terms))
 
     # --- What buyers do
 
     def _join(self, buyer: Buyer) -> None:
-        place = _now(self._lines.join(self._terms, None, buyer.name))
+        place = at_once(self._lines.join(self._terms, None, buyer.name))
         if place is None:
             raise PromiseBroken("A buyer who may join got no place.")
         self._seqs[buyer.number] = place.seq
@@ -201,7 +201,7 @@ class LineSale:
     def _leave(self, buyer: Buyer) -> None:
         if buyer.number in self._present:
             self._present.discard(buyer.number)
-            _now(self._lines.leave(self._terms.event, PUBLIC, buyer.name))
+            at_once(self._lines.leave(self._terms.event, PUBLIC, buyer.name))
 
     def _claim(self, buyer: Buyer) -> None:
         if buyer.number not in self._present:
@@ -209,7 +209,7 @@ class LineSale:
         seq = self._seqs[buyer.number]
         receipt = Receipt(self._terms.event, PUBLIC, 1, seq, buyer.name, "", 0)
         try:
-            turn = _now(self._lines.claim(self._terms, None, buyer.name, receipt, f"session {buyer.number}"))
+            turn = at_once(self._lines.claim(self._terms, None, buyer.name, receipt, f"session {buyer.number}"))
         except (NotInLine, SaleClosed):
             return
         if turn.standing is Standing.ADMITTED:
@@ -251,14 +251,14 @@ class LineSale:
         self.sold += places
         self._sessions.pop(buyer.number, None)
         self.redis.command("ZREM", self._keys.holding, buyer.name)
-        _now(self._lines.end_session(self._terms.event, buyer.name))
+        at_once(self._lines.end_session(self._terms.event, buyer.name))
 
 
 def _would_come(buyer: Buyer) -> bool:
     return (buyer.comes or buyer.returns_in is not None) and buyer.leaves_at is None and buyer.falls_silent_at is None
 
 
-def _now(work: Coroutine[Any, Any, T]) -> T:
+def at_once(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that never has to wait."""
     try:
         work.send(None)

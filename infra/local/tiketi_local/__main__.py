@@ -1,4 +1,4 @@
-"""The command line: ``python -m tiketi_local up|demo|down|status|doctor|kubeconfig``."""
+"""The command line: ``python -m tiketi_local up|demo|down|status|doctor|kubeconfig|run``."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from tiketi_local import doctor, status
+from tiketi_local import commands, doctor, status
 from tiketi_local.catalogue import GROUPS
 from tiketi_local.demo import Demo, run_demo
 from tiketi_local.errors import WorldError
@@ -37,7 +37,7 @@ def _world(name: str) -> World:
 def parse(words: list[str]) -> argparse.Namespace:
     """The command line as values; ends the program with code 2 on bad usage."""
     parser = _Parser(prog="tiketi_local", description="The whole Tiketi world on one machine.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    subcommands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     default = os.environ.get("TIKETI_WORLD", DEFAULT_NAME)
     for name, about in {
         "up": "bring the world up; mends what has died",
@@ -46,8 +46,9 @@ def parse(words: list[str]) -> argparse.Namespace:
         "status": "show the parts",
         "doctor": "say what this machine lacks",
         "kubeconfig": "print the path of the kubeconfig",
+        "run": "run a command with the settings of a service: run PART -- COMMAND ...",
     }.items():
-        command = commands.add_parser(name, help=about, description=about)
+        command = subcommands.add_parser(name, help=about, description=about)
         command.add_argument("--world", type=_world, default=default, help=f"name of the world [{default}]")
         if name == "up":
             groups = [group for group in GROUPS if group != "all"]
@@ -55,7 +56,15 @@ def parse(words: list[str]) -> argparse.Namespace:
         if name == "demo":
             command.add_argument("--buyers", type=_count, default=1000, help="size of the crowd [1000]")
             command.add_argument("--lead", type=_count, default=30, help="seconds until the sale opens [30]")
-    return parser.parse_args(words)
+        if name == "run":
+            command.add_argument("part", choices=commands.PARTS, help="whose settings")
+            command.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
+    arguments = parser.parse_args(words)
+    if arguments.command == "run":
+        arguments.words = arguments.words[arguments.words[:1] == ["--"] :]
+        if not arguments.words:
+            parser.error(f"name a command: run {arguments.part} -- tiketi-{arguments.part} --help")
+    return arguments
 
 
 def _count(text: str) -> int:
@@ -92,6 +101,15 @@ async def _down(world: World, console: Console) -> None:
     console.print(f"world {world.name} is down after {time.monotonic() - began:.1f} s", highlight=False)
 
 
+def _run(world: World, part: str, words: list[str]) -> int:
+    """As ``kubectl exec``: what went wrong here is one line, all else is the command's own."""
+    try:
+        return commands.run(world.site, part, words)
+    except (WorldError, commands.NoSuchCommand) as error:
+        print(f"tiketi_local run: {error}", file=sys.stderr)
+        return 2
+
+
 def main(words: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     arguments = parse(sys.argv[1:] if words is None else words)
@@ -112,6 +130,8 @@ def main(words: list[str] | None = None) -> int:
                 return doctor.show(console)
             case "kubeconfig":
                 print(world.kubeconfig)
+            case "run":
+                return _run(world, arguments.part, arguments.words)
     except WorldError as error:
         complaint = f"[red]✗[/] {escape(error.what)}\n  mend: {escape(error.mend)}"
         Console(stderr=True, soft_wrap=True).print(complaint, highlight=False)

@@ -85,6 +85,11 @@ class LineKeys:
         return f"{self.prefix}pace"
 
     @property
+    def crowded(self) -> str:
+        """Hash of the seconds in which buyers had to wait, by stretch as ``pace``: bit k is its second k."""
+        return f"{self.prefix}crowded"
+
+    @property
     def codes(self) -> str:
         """Digests of a presale's codes, one string (``CodeBook``). Written by the operator before the sheet that names
         its version, copied to PostgreSQL by ticket."""

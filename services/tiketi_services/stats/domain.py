@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from tiketi_runtime.contracts.answer_times import Kind, percentile_of, times_of
 from tiketi_runtime.contracts.identity import EventId, OrderId, SeatId
 from tiketi_runtime.contracts.messages import (
     AnyMessage,
@@ -105,6 +107,8 @@ class Reading:
     """Seats in a hold that has not run out."""
     admitted: int
     """Buyers admitted since the sale began."""
+    p95_ms: int | None = None
+    """What 95 % of the answers to holds and orders took at most, in the last minute; None: nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class Figures:
     remaining: int
     admitted_per_minute: int
     totals: Totals
+    p95_ms: int | None = None
 
 
 def figures_of(reading: Reading, totals: Totals, admitted_per_minute: int) -> Figures:
@@ -140,6 +145,7 @@ def figures_of(reading: Reading, totals: Totals, admitted_per_minute: int) -> Fi
         remaining=max(0, reading.sheet.capacity - held - totals.sold),
         admitted_per_minute=admitted_per_minute,
         totals=totals,
+        p95_ms=reading.p95_ms,
     )
 
 
@@ -160,6 +166,18 @@ class AdmissionRate:
         while len(self._seen) > 1 and self._seen[1][0] <= at - MINUTE:
             self._seen.popleft()
         return admitted - self._seen[0][1]
+
+
+def p95_of(windows: Iterable[Mapping[bytes, bytes]]) -> int | None:
+    """The 95th percentile (ms) of answers to holds and orders, from ticket's counters; None if there were none.
+
+    Payments are left out: these wait for banks.
+    """
+    times: Counter[float] = Counter()
+    for window in windows:
+        counts = {name.decode(): int(number) for name, number in window.items()}
+        times += times_of(counts, Kind.HOLD) + times_of(counts, Kind.ORDER)
+    return math.ceil(percentile_of(times)) if times else None
 
 
 def is_held(paint: bytes, now: datetime) -> bool:

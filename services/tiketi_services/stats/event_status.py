@@ -98,6 +98,7 @@ def sales_of(figures: Figures) -> Sales:
         remaining=figures.remaining,
         revenue=figures.totals.revenue,
         admitted_per_minute=figures.admitted_per_minute,
+        p95_ms=figures.p95_ms,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import cast
 
+from tiketi_runtime.contracts.answer_times import KEPT, WINDOW, window_of
 from tiketi_runtime.contracts.identity import EventId, SeatId
 from tiketi_runtime.contracts.messages import AnyMessage
 from tiketi_runtime.contracts.redis_keys import EVENTS, EventKeys
@@ -15,7 +16,7 @@ from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.outbox import DUPLICATES
 from tiketi_runtime.postgres import Pool, load_queries
 from tiketi_runtime.redis import Redis
-from tiketi_services.stats.domain import Fact, OrderState, Reading, Totals, is_held
+from tiketi_services.stats.domain import Fact, OrderState, Reading, Totals, is_held, p95_of
 
 _SEATS_PER_READ = 1000
 """Fields asked for at a time: Redis serves nobody else meanwhile."""
@@ -82,15 +83,20 @@ class LiveSales:
             return None
         sheet = SaleSheet.model_validate_json(document)
         now = await self._now()
+        latest = window_of(now)
+        windows = range(latest - KEPT // WINDOW + 1, latest + 1)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.counts, "admitted")
             pipe.zcount(keys.active, f"({_ms(now)}", "+inf")
             for line in (keys.line(line.name) for line in sheet.lines):
                 pipe.zcard(line.waiting)
                 pipe.zcard(line.returning)
-            admitted, active, *waiting = await pipe.execute()
+            for window in windows:
+                pipe.hgetall(keys.samples(window))
+            admitted, active, *found = await pipe.execute()
+        waiting, counted = found[: -len(windows)], found[-len(windows) :]
         held = await self._held(keys, now)
-        return Reading(now, sheet, sum(waiting), active, held, admitted=int(admitted or 0))
+        return Reading(now, sheet, sum(waiting), active, held, admitted=int(admitted or 0), p95_ms=p95_of(counted))
 
     async def _held(self, keys: EventKeys, now: datetime) -> frozenset[SeatId]:
         paints = self._redis.hscan_iter(keys.seats, count=_SEATS_PER_READ)

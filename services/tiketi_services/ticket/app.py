@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI, Request
 
 from tiketi_runtime import dead_letters, postgres, redis
+from tiketi_runtime.contracts.answer_times import Kind
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.observability import configure_logging
 from tiketi_runtime.rabbitmq import Broker
@@ -25,7 +26,7 @@ from tiketi_services.ticket.orders.wiring import open_orders
 from tiketi_services.ticket.queue.gates.codes import PresaleCodes
 from tiketi_services.ticket.queue.lottery.promises import Promises
 from tiketi_services.ticket.queue.lottery.routes import router as lottery_router
-from tiketi_services.ticket.queue.pace.answers import Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answers
 from tiketi_services.ticket.queue.pace.timing import TimedAnswers
 from tiketi_services.ticket.queue.push.doorway import Doorway
 from tiketi_services.ticket.queue.routes import router as queue_router

@@ -255,9 +255,18 @@ def _chains(path: Path | None) -> Mapping[str, Chain]:
         raise BadInput(f"{' '.join(str(error).split())} (--chains is what a relay answers to /<chain>/info)") from error
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that is said twice one reader takes the first and another the last: then the file says two things."""
+    said = dict(pairs)
+    if len(said) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
+    return said
+
+
 def _json(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not JSON: {error}") from error
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 from tests.integration.operator.stage import Stage
 
+from tiketi_local.beacon import Simulator, write_chains
+from tiketi_runtime.contracts.beacon import round_after
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 
 
@@ -44,3 +46,34 @@ async def test_questions_without_an_answer_fail_with_the_reason(kubeconfig: Path
     code, _, errors = await ask(kubeconfig, name, "--at", "2027-03-01T19:55:00")
     assert code == 2
     assert "no instant" in errors
+
+
+async def test_a_beacon_chain_of_ones_own_is_described_as_the_operator_has_it(
+    kubeconfig: Path, stage: Stage, tmp_path: Path
+) -> None:
+    simulator, file = Simulator(bytes(range(32))), tmp_path / "chains.json"
+    write_chains(simulator, file)
+    name = await stage.event()
+    event = TicketEvent.from_body(await stage.get(name) or {})
+    moment = event.spec.sale.opens_at - timedelta(seconds=90)
+    beacon = {"chain": simulator.chain.hash, "round": round_after(simulator.chain, moment)}
+    lottery = {"drawBefore": "2m", "beacon": beacon}
+    await stage.policy("by-lot", queueingMethod="lottery", prequeue={"opensBefore": "10m"}, lottery=lottery)
+    name = await stage.event(queuePolicyRef={"name": "by-lot"})
+    question = [name, "-n", stage.namespace]
+
+    code, _, errors = await ask(kubeconfig, *question)
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.endswith("describe it, as the operator does: --chains FILE.\n")
+    code, output, errors = await ask(kubeconfig, *question, "--chains", str(file))
+    assert (code, errors) == (0, "")
+    assert output.startswith(f"# {stage.namespace}/{name} at ")
+
+    missing = tmp_path / "missing.json"
+    assert await ask(kubeconfig, *question, "--chains", str(missing)) == (
+        1, "", f"error: {missing}: No such file or directory\n"
+    )  # fmt: skip
+    file.write_text("[{}]")
+    code, _, errors = await ask(kubeconfig, *question, "--chains", str(file))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith(f"error: {file}: ")

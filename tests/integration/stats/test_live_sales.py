@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from tests.integration.stats.on_sale import FAN_CLUB, register
 
 from tiketi_local.world import World
 from tiketi_runtime import redis
+from tiketi_runtime.contracts.answer_times import window_of
 from tiketi_runtime.contracts.identity import PUBLIC, Line, event_id
 from tiketi_runtime.contracts.redis_keys import EVENTS
 from tiketi_services.stats.repository import LiveSales
@@ -71,6 +73,21 @@ async def test_sessions_and_holds_that_ran_out_do_not_count(admin: Redis, stats:
     reading = await LiveSales(stats).read(EVENT)
     assert reading is not None
     assert (reading.active, set(reading.held), reading.admitted) == (2, {"ST-0001"}, 42)
+
+
+async def test_how_long_answers_took_is_read_for_the_last_minute(admin: Redis, stats: redis.Redis) -> None:
+    keys = await register(admin, EVENT)
+    now = window_of(datetime.now(UTC))
+    await admin.hset(keys.samples(now - 8), "hold:60", 1_000)  # long ago
+    for window, counter in ((now, "hold:12"), (now - 2, "order:12"), (now - 3, "confirm:60")):
+        await admin.hset(keys.samples(window), counter, 50)
+    reading = await LiveSales(stats).read(EVENT)
+    assert reading is not None
+    assert reading.p95_ms == 8
+    await admin.delete(keys.samples(now), keys.samples(now - 2))
+    later = await LiveSales(stats).read(EVENT)
+    assert later is not None
+    assert later.p95_ms is None
 
 
 async def test_a_house_larger_than_one_read_is_read_whole(admin: Redis, stats: redis.Redis) -> None:

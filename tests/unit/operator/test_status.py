@@ -24,7 +24,7 @@ from tiketi_operator.status import (
     utc_text,
 )
 from tiketi_runtime.contracts.phase import phase_at
-from tiketi_runtime.contracts.sale_sheet import SaleContent
+from tiketi_runtime.contracts.sale_sheet import Admission, SaleContent
 from tiketi_runtime.contracts.ticket_event import TicketEvent
 from tiketi_runtime.contracts.ticket_event_status import Condition, Draw, DrawTrust, TicketEventStatus
 
@@ -155,6 +155,23 @@ def test_ready_says_why_an_event_that_is_to_be_deleted_is_still_there() -> None:
     assert "The sale closes at 2027-03-01T15:00:00Z." in ready.message
     assert "Buyers are in it." in ready.message
     assert condition(status_of(replace(GOOD, queue=BAD, refusal=refusal), DURING), "Ready").reason == "Broken"
+
+
+@pytest.mark.parametrize("now", [SCHEDULED, DURING])
+@pytest.mark.parametrize(("admission", "word"), [("Paused", "paused"), ("Drain", "draining")])
+def test_ready_says_that_the_organiser_holds_the_door(now: datetime, admission: str, word: str) -> None:
+    """``kubectl get`` shows this message: else a pause would look as if nothing were the matter."""
+    sale = SALE.model_copy(update={"admission": Admission(admission)})
+    ready = condition(status_of(GOOD, now, sale=sale), "Ready")
+    assert ready.status is TRUE
+    assert ready.message.startswith(f"Admission is {word}: ")
+    assert "The " in ready.message
+    assert " at 2027-03-01T" in ready.message
+
+
+def test_a_sale_that_is_over_is_not_told_to_be_paused() -> None:
+    sale = SALE.model_copy(update={"admission": Admission.PAUSED})
+    assert condition(status_of(GOOD, CLOSES, sale=sale), "Ready").message == "The sale is closed."
 
 
 def test_a_condition_keeps_its_time_until_it_turns() -> None:

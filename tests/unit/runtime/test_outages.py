@@ -19,6 +19,9 @@ from tiketi_runtime.outages import is_outage
         asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
         asyncpg.AdminShutdownError("terminating connection"),
         redis.ConnectionError(),
+        redis.ResponseError("MISCONF Redis is configured to save RDB snapshots, but it cannot"),
+        redis.ResponseError("NOREPLICAS Not enough good replicas to write."),
+        redis.ResponseError("BUSY Redis is busy running a script."),
     ],
 )
 def test_a_store_that_is_away_is_an_outage(error: Exception) -> None:

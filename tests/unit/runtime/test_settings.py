@@ -57,3 +57,16 @@ def test_a_wrong_variable_ends_the_process_with_2_and_one_line_that_names_it(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{variable}: ")
+
+
+def test_missing_variables_are_one_line_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(f"TIKETI_SAMPLE_{name}")
+    with pytest.raises(SystemExit):
+        from_environment(Sample)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("TIKETI_SAMPLE_DATABASE_URL, TIKETI_SAMPLE_REDIS_URL: not set; set it, or run the command")
+    assert "exec deploy/sample -- " in line
+    assert "tiketi_local run sample -- " in line

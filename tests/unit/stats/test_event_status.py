@@ -28,6 +28,7 @@ FIGURES = Figures(
     remaining=8,
     admitted_per_minute=60,
     totals=Totals(sold=4, revenue=396_000),
+    p95_ms=181,
 )
 
 
@@ -77,9 +78,18 @@ async def test_figures_are_written_as_the_crd_names_them(writer: StatusWriter, a
             "remaining": 8,
             "revenue": 396_000,
             "admittedPerMinute": 60,
+            "p95Ms": 181,
             "updatedAt": "2027-03-01T11:00:00Z",
         }
     ]
+
+
+async def test_while_nothing_is_answered_no_percentile_is_written(
+    writer: StatusWriter, api: Api, board: Figured
+) -> None:
+    board.figures = {EVENT: replace(FIGURES, p95_ms=None)}
+    await writer.write_due(100)
+    assert "p95Ms" not in api.written[0]
 
 
 async def test_figures_that_change_all_the_time_are_written_once_in_five_seconds(

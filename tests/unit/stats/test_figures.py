@@ -10,7 +10,7 @@ from tests.sale_sheets import sale_sheet
 from tiketi_runtime.contracts.identity import BuyerId, OrderId, SeatId, event_id
 from tiketi_runtime.contracts.messages import OrderClosed, OrderPlaced, PaymentRefused, PaymentSettled, TicketsIssued
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
-from tiketi_services.stats.domain import AdmissionRate, Fact, Reading, Totals, fact_of, figures_of, is_held
+from tiketi_services.stats.domain import AdmissionRate, Fact, Reading, Totals, fact_of, figures_of, is_held, p95_of
 
 EVENT = event_id("demo", "first-sale")
 NOW = datetime(2027, 3, 1, 11, tzinfo=UTC)
@@ -55,6 +55,13 @@ def test_a_seat_that_is_painted_and_ordered_is_held_once() -> None:
 def test_an_ordered_seat_stays_held_when_its_paint_is_gone() -> None:
     figures = figures_of(reading(), Totals(open_seats=frozenset({FRONT})), 0)
     assert (figures.held, figures.remaining) == (1, 9)
+
+
+def test_the_percentile_is_that_of_holds_and_orders_in_all_windows() -> None:
+    windows = [{b"hold:12": b"90", b"confirm:60": b"500"}, {}, {b"order:40": b"10", b"slow": b"7", b"faults": b"3"}]
+    assert p95_of(windows) == 1024
+    assert p95_of(windows[:2]) == 8
+    assert p95_of([{b"confirm:60": b"500"}]) is None
 
 
 def test_what_remains_is_neither_held_nor_sold() -> None:

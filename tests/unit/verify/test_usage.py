@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def test_so_is_everything_else_that_is_given(desk: Desk, option: str, content: s
     said = desk.run("verify", desk.write("draw.json", draw_of(BUYERS)), option, bad)
     assert said.code == 2, said
     assert said.err.count("\n") == 1
+
+
+def test_a_name_that_is_said_twice_is_refused(desk: Desk) -> None:
+    """Another reader would take the other one."""
+    path = Path(desk.write("draw.json", draw_of(BUYERS)))
+    path.write_text('{"version":1,' + path.read_text().lstrip()[1:])
+    said = desk.run("verify", str(path))
+    assert (said.code, said.out) == (2, "")
+    assert "version is there twice" in said.err
 
 
 def test_a_file_that_is_not_there_is_refused_in_one_line(desk: Desk) -> None:

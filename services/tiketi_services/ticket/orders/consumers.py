@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from tiketi_runtime.contracts.answer_times import Kind
 from tiketi_runtime.contracts.messages import AnyMessage, PaymentRefused, PaymentSettled
 from tiketi_runtime.rabbitmq import Broker
 from tiketi_services.ticket.orders import usecases
 from tiketi_services.ticket.orders.usecases import BoxOffice
-from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers
 
 QUEUE = "ticket.payments"
 KEYS = ("payment.settled", "payment.refused")

@@ -23,6 +23,8 @@ MOST_EXTENSIONS = 3
 docs/holds.md for why there is one."""
 LONGEST_HOLD = 3
 """How long a hold may last in all, in hold durations of the sale."""
+_SECTIONS_NAMED = 5
+"""Sections that a refusal names, at most."""
 _TIME_TO_ASK = timedelta(seconds=20)
 """Who is warned has at least this long to ask for more time (WCAG 2.2.1)."""
 
@@ -375,8 +377,22 @@ def check_seats(sale: SaleSheet, line: LineSheet, seats: Iterable[SeatId]) -> No
     """Raises UnknownSeat, SectionNotOnSale."""
     wanted = list(seats)
     if unknown := [seat for seat in wanted if sale.section_of(seat) is None]:
+        sections = sorted(
+            {section_name(seat) for seat in unknown}.difference(("", *(each.name for each in sale.sections)))
+        )
+        if sections:
+            raise unknown_sections(sale, sections, unknown)
         raise UnknownSeat(f"The house has no {', '.join(unknown[:5])}.", unknown=unknown)
     _check_sections(line, {section_name(seat) for seat in wanted})
+
+
+def unknown_sections(sale: SaleSheet, sections: Sequence[str], unknown: Sequence[str]) -> UnknownSeat:
+    """The refusal of what is in sections that are not there, with some that are."""
+    names = [section.name for section in sale.sections]
+    there = ", ".join(names[:_SECTIONS_NAMED]) + (", …" if len(names) > _SECTIONS_NAMED else "")
+    return UnknownSeat(
+        f"The house has no section {', '.join(sections[:_SECTIONS_NAMED])}; it has {there}.", unknown=list(unknown)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +411,7 @@ class Wish:
         """Where to look, best first. Raises UnknownSeat, SectionNotOnSale, NotEnoughSeats (none is so cheap)."""
         if self.section is not None:
             if all(section.name != self.section for section in sale.sections):
-                raise UnknownSeat(f"The house has no section {self.section}.")
+                raise unknown_sections(sale, [self.section], [self.section])
             _check_sections(line, {self.section})
             return [self.section]
         on_sale = [section for section in sale.sections if section.name in line.sections]
@@ -412,10 +428,13 @@ def _check_sections(line: LineSheet, names: set[str]) -> None:
         raise SectionNotOnSale(f"{', '.join(closed)}: not sold in the line {line.name}.", sections=list(line.sections))
 
 
-def check_limit(sale: SaleSheet, wanted: int, held: int = 0) -> None:
-    """Raises LimitReached if nobody with ``held`` seats may have ``wanted`` more."""
-    if held + wanted > (limit := sale.max_tickets_per_buyer):
-        raise LimitReached(f"One buyer may have {limit} tickets; you have {held}.", limit=limit, held=held)
+def limit_reached(limit: int, held: int, wanted: int, mend: str) -> LimitReached:
+    """Somebody who has ``held`` tickets and wants so many besides."""
+    return LimitReached(
+        f"You have {held} tickets, held or bought, and ask for {wanted} besides; one buyer may have {limit}. {mend}",
+        limit=limit,
+        held=held,
+    )
 
 
 def amount_of(sale: SaleSheet, seats: Iterable[SeatId]) -> int:

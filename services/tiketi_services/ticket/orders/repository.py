@@ -160,6 +160,10 @@ class OrderBook:
         """A buyer's live holds, oldest first."""
         return [_hold(row) for row in await self._pool.fetch(self._sql["holds_of_buyer"], event, buyer)]
 
+    async def count_of(self, event: EventId, buyer: BuyerId, apart_from: HoldId | None) -> int:
+        """Seats that count toward a buyer's limit, but for those of one hold."""
+        return int(await self._pool.fetchval(self._sql["count_of_buyer"], event, buyer, apart_from))
+
     async def successor(self, buyer: BuyerId, hold: HoldId) -> HoldId | None:
         """The hold that a buyer's hold has become by changes of seats; None if it has not."""
         found = await self._pool.fetchval(self._sql["successor"], buyer, hold)

@@ -29,7 +29,6 @@ from tiketi_services.ticket.orders.domain import (
     HoldNotFound,
     IdempotencyMismatch,
     InvalidOutcome,
-    LimitReached,
     MoreTime,
     NotEnoughSeats,
     Order,
@@ -47,9 +46,9 @@ from tiketi_services.ticket.orders.domain import (
     TakenSeat,
     Ticket,
     Wish,
-    check_limit,
     check_seats,
     event_cancelled,
+    limit_reached,
     line_on_sale,
     sale_paused,
 )
@@ -66,6 +65,8 @@ PAYMENT: Final = "tiketi-payment"
 
 _TRIES: Final = 4
 """How often a decision is asked for again when what it was asked with has just changed."""
+_FEWER: Final = "Lower `quantity`, or name fewer `seats`."
+"""What to do at the limit."""
 _RUSH: Final = timedelta(milliseconds=100)
 """How old a seat map may be for a buyer who has just lost a race; a crowd of them must not have it read each time."""
 _ALTERNATIVES: Final = 8
@@ -122,7 +123,7 @@ async def hold_best(office: BoxOffice, event: EventId, buyer: BuyerId, pass_toke
     """Hold the best free seats there are for a wish. Raises NotEnoughSeats, and what ``hold_seats`` raises."""
     sale, line = await _enter(office, event, buyer, pass_token)
     sections = wish.sections(sale, line)
-    check_limit(sale, wish.quantity)
+    await check_limit(office, sale, buyer, wish.quantity)
     for lost in range(_TRIES):
         house = (await office.maps.current(sale, _RUSH if lost else None)).house
         seats = house.best_of(sections, wish.quantity, among=4**lost)
@@ -164,7 +165,7 @@ async def change_seats(
     """
     sale, line = await _enter(office, event, buyer, pass_token)
     wanted, new = sorted(seats), HoldId(str(uuid4()))
-    check_limit(sale, len(wanted))
+    await check_limit(office, sale, buyer, len(wanted), apart_from=hold)
     for _ in range(_TRIES):
         check_seats(sale, line, wanted)
         keeping = await _decided(lambda: office.book.change(sale, line, buyer, hold, new, wanted))  # noqa: B023
@@ -252,12 +253,27 @@ async def _enter(office: BoxOffice, event: EventId, buyer: BuyerId, pass_token: 
     return sale, line_on_sale(sale, admission.line)
 
 
+async def check_limit(
+    office: BoxOffice,
+    sale: SaleSheet,
+    buyer: BuyerId,
+    wanted: int,
+    mend: str = _FEWER,
+    *,
+    apart_from: HoldId | None = None,
+) -> None:
+    """Raises LimitReached if nobody may have so many; what the buyer has is looked up only to say so."""
+    if wanted > (limit := sale.max_tickets_per_buyer):
+        held = await office.book.count_of(sale.event, buyer, apart_from)
+        raise limit_reached(limit, held, wanted, mend)
+
+
 async def _hold(office: BoxOffice, sale: SaleSheet, line: LineSheet, buyer: BuyerId, seats: Sequence[SeatId]) -> Hold:
     """Lock in Redis, then let PostgreSQL decide.
 
     Raises SeatTaken, LimitReached, SaleClosed, SalePaused. Without Redis (admissions apart) PostgreSQL decides alone.
     """
-    check_limit(sale, len(seats))
+    await check_limit(office, sale, buyer, len(seats))
     hold = HoldId(str(uuid4()))
     if taken := await office.paint.lock(sale.event, hold, buyer, sale.hold_duration, seats):
         HOLDS.labels("turned-away").inc()
@@ -304,8 +320,7 @@ async def _refuse(
         await office.paint.show(sale.event, await office.book.taken(sale.event, verdict.taken))
         raise await _seat_taken(office, sale, line.sections, wanted, verdict.taken)
     if verdict.outcome == "limit-reached":
-        limit, live = sale.max_tickets_per_buyer, verdict.live
-        raise LimitReached(f"One buyer may have {limit} tickets; you have {live}.", limit=limit, held=live)
+        raise limit_reached(sale.max_tickets_per_buyer, verdict.live, len(wanted), _FEWER)
     if verdict.outcome == "stopped":
         await office.sales.refresh_stops()
         raise event_cancelled() if office.sales.is_cancelled(sale.event) else sale_paused()

@@ -233,6 +233,8 @@ class LineState:
     """Measured share of offers that nobody takes, 0 to 0.8."""
     pace: Mapping[int, int]
     """Admissions by stretch of ten seconds (epoch s // 10)."""
+    crowded: Mapping[int, int]
+    """Seconds in which buyers had to wait, by stretch."""
     living: bytes
     """Bitmap by ``seq``, first bit highest: who waits."""
     holding: int = 0

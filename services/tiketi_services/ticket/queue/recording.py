@@ -62,6 +62,14 @@ class ClaimRecorder:
         """The buyer's session (in ``line``, or in any) is over: a rebuilt Redis does not begin it again."""
         await self._archive.end(event, buyer, line)
 
+    async def abandon(self, event: EventId, buyer: BuyerId, line: Line) -> None:
+        """The buyer has left the session in ``line``. A claim that is on its way is kept first: after this it would be
+        kept as a session that lives, and a rebuilt Redis would begin it again.
+        """
+        while await self.record_left_over([event]) >= MOST_CLAIMS:
+            pass
+        await self.end(event, buyer, line)
+
     async def record_left_over(self, events: Sequence[EventId]) -> int:
         """Record what was claimed and not recorded, as by a process that died; returns how many claims there were."""
         claims = await self._unrecorded.oldest(events)

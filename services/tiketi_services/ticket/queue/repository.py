@@ -259,7 +259,7 @@ class Lines:
         keys = keys_of(terms.event, terms.line).state
         answer = await self._run("state", terms.event, keys, terms.sections)
         now, epoch, horizon, entries, is_drawn, waiting, offered, active, holding, admitted, sold, *rest = answer
-        rate, no_shows, pace, taken, living = rest
+        rate, no_shows, pace, crowded, taken, living = rest
         return LineState(
             now=from_ms(now),
             epoch=epoch,
@@ -276,6 +276,7 @@ class Lines:
             per_minute=rate or None,
             no_shows=float(no_shows),
             pace={int(stretch): int(number) for stretch, number in zip(pace[::2], pace[1::2], strict=True)},
+            crowded={int(at): int(bits).bit_count() for at, bits in zip(crowded[::2], crowded[1::2], strict=True)},
             living=living,
         )
 

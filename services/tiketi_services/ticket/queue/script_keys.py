@@ -50,6 +50,7 @@ class ScriptKeys:
             of.counts,
             its.draw,
             its.limits,
+            its.crowded,
             its.offers,
         ]
         self.claim = [
@@ -109,6 +110,7 @@ class ScriptKeys:
             its.draw,
             its.pace,
             of.holding,
+            its.crowded,
         ]
         self.heartbeat = [*common, its.alive]
         self.admitted = [*common, its.claimed, of.active, of.sessions]

@@ -96,8 +96,8 @@ class Recorder(Protocol):
         """Raises AlreadyAdmitted if the place was spent for a session; else it is not spent any more."""
         ...
 
-    async def end(self, event: EventId, buyer: BuyerId, line: Line | None = None) -> None:
-        """The buyer's session (in ``line``, or in any) is over before its time."""
+    async def abandon(self, event: EventId, buyer: BuyerId, line: Line) -> None:
+        """The buyer has left the session in ``line``, which may not be kept yet."""
         ...
 
 
@@ -286,7 +286,7 @@ async def leave(queue: Queue, sale: SaleSheet, line_name: str, buyer: BuyerId, r
     left = await queue.lines.leave(sale.event, receipt.line, buyer)
     # Redis never hears of a session begun past the line.
     if left.had_session or queue.door.is_of(sale.event):
-        await queue.recorder.end(sale.event, buyer, receipt.line)
+        await queue.recorder.abandon(sale.event, buyer, receipt.line)
 
 
 def open_receipt(queue: Queue, sale: SaleSheet, line_name: str, buyer: BuyerId, word: str) -> Receipt:

@@ -12,7 +12,7 @@ from tiketi_runtime.contracts.identity import PUBLIC, EventId, HoldId, Line, Sea
 from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
 from tiketi_runtime.contracts.seating import section_name
 from tiketi_runtime.errors import Conflict, NotFound
-from tiketi_services.ticket.orders.domain import SectionNotOnSale, UnknownSeat
+from tiketi_services.ticket.orders.domain import SectionNotOnSale, unknown_sections
 from tiketi_services.ticket.orders.house import House
 from tiketi_services.ticket.queue.domain import SaleClosed
 
@@ -152,7 +152,7 @@ def wanted_sections(sale: SaleSheet, wanted: Sequence[str] | None) -> tuple[str,
     if wanted is None:
         return tuple(name for name in names if name in line.sections)
     if unknown := sorted(set(wanted).difference(names)):
-        raise UnknownSeat(f"The house has no section {', '.join(unknown)}.", unknown=unknown)
+        raise unknown_sections(sale, unknown, unknown)
     if closed := sorted(set(wanted).difference(line.sections)):
         raise SectionNotOnSale(f"{', '.join(closed)}: not sold to everybody.", sections=list(line.sections))
     return tuple(name for name in names if name in wanted)

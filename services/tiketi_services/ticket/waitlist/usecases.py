@@ -15,9 +15,9 @@ from tiketi_runtime.contracts.identity import BuyerId, EventId, HoldId
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.contracts.seating import Section
 from tiketi_runtime.errors import Unavailable
-from tiketi_services.ticket.orders.domain import TakenSeat, check_limit
+from tiketi_services.ticket.orders.domain import TakenSeat
 from tiketi_services.ticket.orders.house import House, Plans
-from tiketi_services.ticket.orders.usecases import BoxOffice
+from tiketi_services.ticket.orders.usecases import BoxOffice, check_limit
 from tiketi_services.ticket.queue.domain import SaleClosed
 from tiketi_services.ticket.waitlist.domain import (
     MOST_LAPSES,
@@ -38,6 +38,8 @@ from tiketi_services.ticket.waitlist.repository import Waitlists
 
 _TRIES: Final = 3
 """How often is asked again with a newer sale sheet."""
+_FEWER: Final = "Lower `quantity`."
+"""What to do at the limit."""
 _AT_ONCE: Final = 200
 """Entries that are looked at in one round."""
 
@@ -75,7 +77,7 @@ async def join(
     for _ in range(_TRIES):
         sale = await room.office.sales.sheet(event)
         line, wanted = public_line(sale), wanted_sections(sale, sections)
-        check_limit(sale, quantity)
+        await check_limit(room.office, sale, buyer, quantity, _FEWER)
         places = [section for section in sale.sections if section.name in wanted]
         joining = await room.lists.join(sale, line, buyer, EntryId(str(uuid4())), places, quantity)
         if joining.outcome != "stale-sheet":
@@ -108,7 +110,7 @@ async def find(room: WaitingRoom, event: EventId, buyer: BuyerId) -> Entry:
 
 async def change_quantity(room: WaitingRoom, event: EventId, buyer: BuyerId, quantity: int) -> Entry:
     """Wait for more or for fewer, at the same place. Raises LimitReached, OfferOpen, NotWaiting."""
-    check_limit(await room.office.sales.sheet(event), quantity)
+    await check_limit(room.office, await room.office.sales.sheet(event), buyer, quantity, _FEWER)
     is_changed = await room.lists.change_quantity(event, buyer, quantity)
     entry = await find(room, event, buyer)
     if not is_changed:

@@ -47,10 +47,19 @@ async def test_only_sections_of_the_line_are_looked_at(stage: Stage) -> None:
     assert await best(stage, ANNA, Wish(1, is_cheapest_best=True), PRESALE) == ["A-01-01"]
     with pytest.raises(SectionNotOnSale):
         await best(stage, ANNA, Wish(1, "B"), PRESALE)
-    with pytest.raises(UnknownSeat):
+    with pytest.raises(UnknownSeat, match=r"no section NONE; it has A, B, .*\.$"):
         await best(stage, ANNA, Wish(1, "NONE"))
     with pytest.raises(LimitReached):
         await best(stage, ANNA, Wish(5))
+
+
+async def test_who_asks_for_more_than_anybody_may_have_is_told_what_is_held(stage: Stage) -> None:
+    await best(stage, ANNA, Wish(2, "A"))
+    with pytest.raises(
+        LimitReached, match=r"^You have 2 tickets, .* 5 besides; one buyer may have 4\..*`quantity`"
+    ) as no:
+        await best(stage, ANNA, Wish(5))
+    assert no.value.members == {"limit": 4, "held": 2}
 
 
 async def test_the_next_section_follows_when_the_best_is_full(stage: Stage) -> None:

@@ -152,6 +152,9 @@ async def test_seats_may_be_added_and_given_up_within_the_limit(stage: Stage) ->
     with pytest.raises(LimitReached) as refusal:
         await change(stage, fewer, FRONT, NEXT, FOURTH, STANDING)
     assert refusal.value.members == {"limit": 4, "held": 1}
+    with pytest.raises(LimitReached, match=r"`seats`") as refusal:
+        await change(stage, fewer, FRONT, NEXT, FOURTH, STANDING, SeatId("A-02-01"))
+    assert refusal.value.members == {"limit": 4, "held": 1}
     assert set(await stage.states()) == {FRONT, NEXT, THIRD}
 
 

@@ -308,6 +308,12 @@ async def test_a_wish_that_cannot_be_met_is_refused(shop: Shop, wish: Any, statu
     assert refused.headers["content-type"] == "application/problem+json"
 
 
+async def test_rules_between_fields_are_told_in_plain_words(shop: Shop) -> None:
+    refused = await shop.send("POST", f"{SHOW}/holds", ANNA, {}, **await shop.admit(ANNA))
+    assert refused.body["detail"] == "body: give seats, or quantity"
+    assert refused.body["errors"] == [{"field": "body", "message": "give seats, or quantity"}]
+
+
 async def test_holds_of_an_unknown_event_are_refused(shop: Shop) -> None:
     for path in ("/events/demo/none", "/events/a%00b/show", "/events/demo/%20"):
         refused = await shop.send(

@@ -81,7 +81,8 @@ class ModelLine:
             return "admitted" if self.is_shopping(buyer) else "spent"
         known = self.places.get(buyer)
         seq = known
-        if receipt is not None and receipt[0] <= self.seq_limit and receipt[1] <= self.epoch:
+        is_entry = known is not None and self.entries is not None and known <= self.entries
+        if receipt is not None and receipt[0] <= self.seq_limit and receipt[1] <= self.epoch and not is_entry:
             seq = min(receipt[0], receipt[0] if known is None else known)
         if seq is None:
             return self._take_number(buyer, is_new_welcome)

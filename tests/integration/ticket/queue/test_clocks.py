@@ -174,8 +174,10 @@ async def test_an_event_that_is_rebuilt_goes_by_the_servers_clock_again(tmp_path
         await show.redis.set(show.keys.clock, ahead)
         await show.claim(CROWD[1])
         assert [int(at) * 10_000 > ahead - JUMP / 2 for at in await show.redis.hkeys(show.line.pace)].count(True) == 1
+        await show.redis.hset(show.line.crowded, str(ahead // 10_000), 1)
         await rebuilt_by_hand(show)
         assert int(await show.redis.get(show.keys.clock) or 0) <= await redis_now(show.redis)
+        assert all(int(at) * 10_000 < ahead - JUMP / 2 for at in await show.redis.hkeys(show.line.crowded))
         assert [int(at) * 10_000 > ahead - JUMP / 2 for at in await show.redis.hkeys(show.line.pace)] == [False]
         assert await show.serving("at") <= await redis_now(show.redis)
         assert await show.is_shopping(CROWD[0])

@@ -77,6 +77,30 @@ async def test_serving_closes_the_entries_too(lottery: Scene) -> None:
     assert (await lottery.state()).entries == 3
 
 
+async def test_who_has_two_numbers_after_a_loss_cannot_choose_between_their_places(lottery: Scene) -> None:
+    """Redis lost the line, and who joined anew without the receipt got a second number."""
+    await lottery.redis.hdel(lottery.line.places, ANNA, BORIS)
+    await lottery.redis.zrem(lottery.line.waiting, ANNA, BORIS)
+    anew = await lottery.join(ANNA, BORIS)
+    assert anew.seq == 5
+    assert await lottery.present(BORIS, 2) is not None
+    await close_entries(lottery)
+    order = order_that_begins_with(5, 1, 4)
+    await draw_now(lottery)
+    lottery.order = order
+    kept = await lottery.present(ANNA, 1)
+    assert kept is not None
+    assert (kept.seq, kept.place) == (4, 2)
+    back = await lottery.present(BORIS, 5)
+    assert back is not None
+    assert back.seq == 2, "before the entries were fixed, the earlier number counted"
+    late = await lottery.join(BuyerId("dora"))
+    assert late.seq == 6
+    found = await lottery.present(BuyerId("dora"), 5)
+    assert found is not None
+    assert found.seq == 5, "who is no entry may bring the receipt of one"
+
+
 async def test_a_draw_that_is_put_off_later_does_not_open_closed_entries(lottery: Scene) -> None:
     await close_entries(lottery)
     await lottery.serve()

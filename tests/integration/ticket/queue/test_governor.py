@@ -18,13 +18,14 @@ from tests.integration.ticket.queue.lines import begin
 from tests.integration.ticket.queue.service import Service
 from tests.integration.ticket.sales.a_sale import a_sale, publish
 
+from tiketi_runtime.contracts.answer_times import Kind
 from tiketi_runtime.contracts.identity import PUBLIC, EventId, event_id
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.redis import Redis
 from tiketi_services.ticket.queue.domain import Recovering
 from tiketi_services.ticket.queue.pace.adaptive import Direction
-from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers
 from tiketi_services.ticket.queue.pace.governor import Governor
 from tiketi_services.ticket.queue.pace.rates import Rates
 from tiketi_services.ticket.queue.pace.timing import TimedAnswers
@@ -154,12 +155,15 @@ async def test_without_adaptive_the_policys_rate_is_restored(stage: Stage) -> No
     assert len(await stage.notes()) == 2
 
 
-async def test_answers_of_a_sale_that_is_not_adaptive_are_not_counted(stage: Stage) -> None:
+async def test_answers_of_a_sale_that_is_not_adaptive_are_counted_for_its_status_alone(stage: Stage) -> None:
     stage.sale = a_sale(stage.sale.event.partition("/")[2])
     pod = stage.pod()
-    pod.answer(stage.sale, ms=900)
-    await after_counting(pod)
-    assert not await stage.redis.keys(stage.keys.samples(this_window())[:-4] + "*")
+    pod.answer(stage.sale, ms=900, is_fault=True)
+    window = await after_counting(pod)
+    counted: Any = await stage.redis.hgetall(stage.keys.samples(window - 1))
+    assert {name.partition(b":")[0]: int(number) for name, number in counted.items()} == {b"hold": 50}
+    assert await pod.governor.decide(stage.sale, window) is None
+    assert await stage.rate() is None
 
 
 async def test_a_pod_whose_clock_is_ahead_sets_nothing(stage: Stage) -> None:

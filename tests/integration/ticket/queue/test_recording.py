@@ -203,6 +203,18 @@ async def test_a_session_that_was_left_before_it_was_recorded_did_spend_the_plac
     assert [row["session"] for row in await kept(tables, scene)] == [claim.session]
 
 
+async def test_a_session_that_is_left_while_its_claim_is_on_its_way_is_kept_as_over(
+    scene: Scene, tables: Pool, recorder: ClaimRecorder
+) -> None:
+    """Else it would be kept as one that lives, and a rebuilt Redis would begin it again."""
+    claim = await admit(scene, ANNA)
+    assert await scene.leave(ANNA)
+    await recorder.abandon(scene.terms.event, ANNA, PUBLIC)
+    await recorder.record(claim)
+    rows = await tables.fetch("SELECT session, ended_at FROM claims WHERE event = $1", scene.terms.event)
+    assert [(row["session"], row["ended_at"] is not None) for row in rows] == [(claim.session, True)]
+
+
 async def test_a_session_that_ended_before_postgresql_heard_of_it_did_not_spend_the_place(
     scene: Scene, tables: Pool, recorder: ClaimRecorder
 ) -> None:

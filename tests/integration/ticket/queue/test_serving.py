@@ -259,3 +259,30 @@ async def test_waiting_for_the_opening_saves_up_nothing(scene: Scene) -> None:
     await scene.serve()
     await until_redis_time_passes(scene.redis, 60)
     assert await scene.serve() < 100  # 2 s of the rate are 200
+
+
+async def test_only_while_somebody_has_to_wait_a_crowd_is_noted(scene: Scene) -> None:
+    scene.change(slots=1)
+    await scene.join(ANNA)
+    await scene.serve()  # there is room: nobody is left waiting
+    assert (await scene.state()).crowded == {}
+    await scene.join(BORIS)
+    scene.change(slots=1, is_paused=True)
+    await scene.serve()  # waits for the organiser, which says nothing of how fast the line is
+    assert (await scene.state()).crowded == {}
+    scene.change(slots=1, is_paused=False)
+    first = await redis_now(scene.redis)
+    await scene.serve()
+    await scene.serve()
+    crowded = (await scene.state()).crowded
+    seconds = (await redis_now(scene.redis)) // 1000 - first // 1000 + 1
+    assert 1 <= sum(crowded.values()) <= seconds
+    assert all(first // 10_000 <= stretch <= first // 10_000 + 1 for stretch in crowded)
+
+
+async def test_crowds_of_long_ago_are_forgotten(scene: Scene) -> None:
+    scene.change(slots=1)
+    await scene.redis.hset(scene.line.crowded, mapping={"1": 1023})
+    await scene.join(ANNA, BORIS)
+    await scene.serve()
+    assert 1 not in (await scene.state()).crowded

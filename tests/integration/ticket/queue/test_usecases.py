@@ -83,7 +83,7 @@ class Doorkeepers:
     async def check_spent(self, event: EventId, line: Line, buyer: BuyerId, session: str) -> None:
         self.asked.append(f"check {session}")
 
-    async def end(self, event: EventId, buyer: BuyerId, line: Line | None = None) -> None:
+    async def abandon(self, event: EventId, buyer: BuyerId, line: Line) -> None:
         self.asked.append(f"end {line}")
 
     def leads_past(self, event: EventId, trouble: BaseException) -> bool:

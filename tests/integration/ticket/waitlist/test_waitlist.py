@@ -517,8 +517,9 @@ async def test_a_changed_quantity_keeps_the_place(room: Room) -> None:
     await room.join(ANNA, 1)
     await room.join(BORIS, 4)
     assert (await room.change_quantity(ANNA, 4)).before == 0
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitReached, match=r"ask for 5 besides; one buyer may have 4\. Lower `quantity`\.$") as refusal:
         await room.change_quantity(ANNA, 5)
+    assert refusal.value.members == {"limit": 4, "held": 0}
     await room.free(held)
     await room.sweep()
     assert await room.offered(ANNA, BORIS) == {ANNA: 4}

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+from tiketi_runtime.contracts.answer_times import Kind
 from tiketi_runtime.contracts.identity import EventId, OrderId
 from tiketi_runtime.contracts.messages import AnyMessage, PaymentRefused
 from tiketi_services.ticket.orders import consumers
-from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers
 
 EVENT = EventId("demo/show")
 

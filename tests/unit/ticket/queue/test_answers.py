@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiketi_runtime.contracts.answer_times import Kind
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_services.ticket.queue.pace.adaptive import AdaptiveTerms
-from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind, counted, percentiles, sample_of
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers, counted, percentiles, sample_of
 
 TERMS = AdaptiveTerms(ceiling=600, floor=60, p95_ms=200, error_rate=0.05)
 SALE, OTHER = EventId("demo/sale"), EventId("demo/other")

@@ -110,7 +110,7 @@ def test_the_chance_told_says_far_more_than_the_average_would() -> None:
 
 # --- Rules that need no crowd
 
-GATE = Gate(opens_at=OPENS, per_minute=60, slots=1_000, session=timedelta(minutes=10))
+GATE = Gate(opens_at=OPENS, per_minute=60, slots=1_000, session=timedelta(minutes=10), waiting=500, room=1_000)
 STRETCH = int(OPENS.timestamp()) // 10
 
 
@@ -118,22 +118,27 @@ def steady(per_stretch: int, minutes: int) -> dict[int, int]:
     return {STRETCH + number: per_stretch for number in range(6 * minutes)}
 
 
+def crowd(minutes: int) -> dict[int, int]:
+    """Somebody waited all the time."""
+    return dict.fromkeys(range(STRETCH, STRETCH + 6 * minutes), 10)
+
+
 def test_before_the_opening_the_pace_is_the_policys() -> None:
-    pace = pace_of({}, OPENS - timedelta(minutes=5), GATE)
+    pace = pace_of({}, {}, OPENS - timedelta(minutes=5), GATE)
     assert pace is not None
     assert pace.low <= 60 <= pace.high
 
 
 def test_few_slots_slow_the_pace_down_before_anything_is_measured() -> None:
-    few = pace_of({}, OPENS - timedelta(minutes=5), replace(GATE, slots=10))
-    many = pace_of({}, OPENS - timedelta(minutes=5), GATE)
+    few = pace_of({}, {}, OPENS - timedelta(minutes=5), replace(GATE, slots=10, room=10))
+    many = pace_of({}, {}, OPENS - timedelta(minutes=5), GATE)
     assert few is not None
     assert many is not None
     assert few.low < many.low / 10
 
 
 def test_a_steady_line_is_told_what_was_measured() -> None:
-    pace = pace_of(steady(10, 6), OPENS + timedelta(minutes=6), GATE)
+    pace = pace_of(steady(10, 6), crowd(6), OPENS + timedelta(minutes=6), GATE)
     assert pace is not None
     assert 40 < pace.low <= 60 <= pace.high < 80
 
@@ -141,7 +146,7 @@ def test_a_steady_line_is_told_what_was_measured() -> None:
 def test_the_range_widens_when_the_pace_moves() -> None:
     now = OPENS + timedelta(minutes=5)
     moved = steady(10, 4) | {STRETCH + number: 2 for number in range(24, 30)}
-    still, moving = pace_of(steady(10, 5), now, GATE), pace_of(moved, now, GATE)
+    still, moving = pace_of(steady(10, 5), crowd(5), now, GATE), pace_of(moved, crowd(5), now, GATE)
     assert still is not None
     assert moving is not None
     assert moving.high / moving.low > 1.3 * still.high / still.low
@@ -149,7 +154,10 @@ def test_the_range_widens_when_the_pace_moves() -> None:
 
 def test_no_shows_move_the_line_on() -> None:
     now = OPENS + timedelta(minutes=6)
-    all_come, half_come = pace_of(steady(10, 6), now, GATE), pace_of(steady(10, 6), now, replace(GATE, show_share=0.5))
+    all_come, half_come = (
+        pace_of(steady(10, 6), crowd(6), now, GATE),
+        pace_of(steady(10, 6), crowd(6), now, replace(GATE, show_share=0.5)),
+    )
     assert all_come is not None
     assert half_come is not None
     assert half_come.low == pytest.approx(2 * all_come.low)
@@ -157,14 +165,14 @@ def test_no_shows_move_the_line_on() -> None:
 
 def test_a_paused_line_and_one_that_stands_still_tell_no_time() -> None:
     now = OPENS + timedelta(minutes=6)
-    assert pace_of(steady(10, 6), now, replace(GATE, is_paused=True)) is None
-    assert pace_of({}, now, GATE) is None
+    assert pace_of(steady(10, 6), crowd(6), now, replace(GATE, is_paused=True)) is None
+    assert pace_of({}, crowd(6), now, GATE) is None
     assert eta_of(10, None) is None
 
 
 def test_a_line_that_admits_one_in_ten_minutes_does_not_count_as_standing_still() -> None:
     slow = replace(GATE, per_minute=0.1, slots=1)
-    pace = pace_of({}, OPENS + timedelta(minutes=4), slow)
+    pace = pace_of({}, crowd(4), OPENS + timedelta(minutes=4), slow)
     assert pace is not None
     assert pace.high > 0
 

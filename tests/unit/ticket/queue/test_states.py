@@ -35,6 +35,7 @@ def a_state(**changes: Any) -> LineState:
         per_minute=None,
         no_shows=0.0,
         pace={},
+        crowded={},
         living=bytes([0b01110000]),
         holding=1,
         admitted=5,

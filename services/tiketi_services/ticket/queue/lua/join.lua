@@ -39,7 +39,10 @@ end
 
 local seq, last = known, tonumber(redis.call('HGET', LIMITS, 'seq') or 0)
 local told = tonumber(ARGV[6])
-if told > 0 and told <= last and tonumber(ARGV[7]) <= epoch then seq = math.min(told, known or told) end
+-- Once the entries are fixed, who is one of them stays so: a second number, got by joining anew after a loss, must not
+-- become the choice between two places.
+local is_entry = known and entries and known <= entries
+if told > 0 and told <= last and tonumber(ARGV[7]) <= epoch and not is_entry then seq = math.min(told, known or told) end
 
 if not seq then
   if newcomers == '0' then return {'refused', epoch, now} end

@@ -3,7 +3,8 @@
 -- past the mark that PostgreSQL has. Nobody is served before the order of the line is known, nor after a recovery until the
 -- crowd is back (``hold_living`` of them) or ``hold_until`` has passed.
 -- KEYS 1 epoch  2 clock  3 seq  4 places  5 waiting (zset by seq)  6 returning (zset by place)  7 living  8 serving  9 rate
---      10 active  11 holding  12 counts  13 draw  14 limits  15 offers of this line  16.. offers of the event's other lines
+--      10 active  11 holding  12 counts  13 draw  14 limits  15 crowded (hash by 10 s)
+--      16 offers of this line  17.. offers of the event's other lines
 -- ARGV 1 opens (ms)  2 closes (ms)  3 time of the draw (ms), 0 for none  4 1 if paused  5 new users per minute  6 slots
 --      7 stock  8 claim window (ms)  9 most offers in one call  10 first of the given places  11 how many are given
 --      12.. their seqs in the drawn order  then the sections sold in this line
@@ -14,7 +15,8 @@
 -- @include gauge
 -- @include stock
 
-local EPOCH, CLOCK, SEQ, PLACES, WAITING, RETURNING, LIVING, SERVING, RATE, ACTIVE, HOLDING, COUNTS, DRAW, LIMITS, OFFERS =
+local EPOCH, CLOCK, SEQ, PLACES, WAITING, RETURNING, LIVING, SERVING, RATE, ACTIVE, HOLDING, COUNTS, DRAW, LIMITS, CROWDED,
+  OFFERS =
   unpack(KEYS)
 if not epoch_of(EPOCH) then return redis.error_reply('-RECOVERING this is not the server the line was begun on') end
 local now = now_of(CLOCK)
@@ -38,7 +40,7 @@ local function room()
   gauge.share = math.min(MOST_NO_SHOWS, gauge.no_shows / (gauge.shows + gauge.no_shows + DOUBT))
   if gauge.tokens + 1e-9 < 1 then return 0 end
   local expected = 0
-  for i = 15, #KEYS do expected = expected + redis.call('ZCOUNT', KEYS[i], '(' .. after, '+inf') end
+  for i = 16, #KEYS do expected = expected + redis.call('ZCOUNT', KEYS[i], '(' .. after, '+inf') end
   local weight = 1 - gauge.share
   local wanted = math.min(gauge.tokens, tonumber(ARGV[6]) - redis.call('ZCARD', ACTIVE) - expected * weight)
   if wanted > 0 then
@@ -65,7 +67,21 @@ local function offer(buyer, seq)
   offered = offered + 1
 end
 
-local wanted = is_open and not is_held() and room() or 0
+-- Somebody has to wait, this second. Only such times show how fast the line can be: in others it was as fast as buyers came.
+local function note_crowd()
+  local second = math.floor(now / 1000)
+  local stretch, bit = math.floor(second / 10), 2 ^ (second % 10)
+  local noted = tonumber(redis.call('HGET', CROWDED, stretch) or nil)
+  if not noted then
+    for _, old in ipairs(redis.call('HKEYS', CROWDED)) do
+      if tonumber(old) < stretch - 60 then redis.call('HDEL', CROWDED, old) end
+    end
+  end
+  if math.floor((noted or 0) / bit) % 2 == 0 then redis.call('HSET', CROWDED, stretch, (noted or 0) + bit) end
+end
+
+local may_offer = is_open and not is_held()
+local wanted = may_offer and room() or 0
 if wanted > 0 then
   -- Who has asked again will come: these are not offered more slots than there are.
   local first = redis.call('ZPOPMIN', RETURNING, math.floor(wanted + 1e-9))
@@ -101,6 +117,7 @@ if wanted > 0 then
   end
 end
 
+if may_offer and redis.call('ZCARD', WAITING) + redis.call('ZCARD', RETURNING) > 0 then note_crowd() end
 if offered > 0 or missed > 0 or passed > gauge.horizon or gauge.is_new then
   gauge.tokens = gauge.tokens - offered * (1 - gauge.share)
   gauge.horizon = passed

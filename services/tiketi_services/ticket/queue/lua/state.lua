@@ -1,14 +1,15 @@
 -- One reading of a line for everybody who waits in it.
 -- KEYS 1 epoch  2 clock  3 serving (hash)  4 waiting  5 returning  6 living  7 offers  8 active  9 counts  10 rate  11 draw
---      12 pace  13 holding
+--      12 pace  13 holding  14 crowded
 -- ARGV sections sold in this line
 -- Result {now, epoch, horizon, entries (-1: not fixed), 1 if drawn, waiting, offered, active, of these holding seats,
 --         admitted so far, sold, rate (0: the policy's), share of no-shows (text), pace (stretch, number, ...),
---         places taken of each section, living (bitmap)}
+--         crowded (stretch, seconds as bits, ...), places taken of each section, living (bitmap)}
 -- @include epoch
 -- @include now
 
-local EPOCH, CLOCK, SERVING, WAITING, RETURNING, LIVING, OFFERS, ACTIVE, COUNTS, RATE, DRAW, PACE, HOLDING = unpack(KEYS)
+local EPOCH, CLOCK, SERVING, WAITING, RETURNING, LIVING, OFFERS, ACTIVE, COUNTS, RATE, DRAW, PACE, HOLDING,
+  CROWDED = unpack(KEYS)
 local epoch = epoch_of(EPOCH)
 if not epoch then return redis.error_reply('-RECOVERING this is not the server the line was begun on') end
 local now = now_of(CLOCK)
@@ -33,6 +34,7 @@ return {
   tonumber(redis.call('HGET', RATE, 'perMinute') or 0),
   serving[2] or '0',
   redis.call('HGETALL', PACE),
+  redis.call('HGETALL', CROWDED),
   taken,
   redis.call('GET', LIVING) or '',
 }

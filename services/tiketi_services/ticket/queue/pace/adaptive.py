@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-WINDOW: Final = timedelta(seconds=10)
-"""Answers are gathered, and judged, in windows of this length."""
 JUDGED_WINDOWS: Final = 2
 """Windows judged together: one alone is a few dozen answers in a small sale."""
 

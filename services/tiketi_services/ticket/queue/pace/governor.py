@@ -1,7 +1,7 @@
 """Adaptive admission at work: counts this process' answers with those of all, and once a window sets the next rate.
 
-Any number of pods do the same; the script takes one decision for a window. Without ``adaptive`` in the policy nothing
-is counted, and the policy's rate is restored.
+Any number of pods do the same; the script takes one decision for a window. Without ``adaptive`` in the policy answers
+are counted for the event's status alone, and the policy's rate is restored.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from tiketi_runtime.contracts.answer_times import window_of
 from tiketi_runtime.contracts.identity import EventId
 from tiketi_runtime.contracts.sale_sheet import AdaptiveSheet, QueueingMethod, SaleSheet
 from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.each import for_each
-from tiketi_services.ticket.queue.pace.adaptive import WINDOW, AdaptiveTerms, Change, Direction, next_rate
+from tiketi_services.ticket.queue.pace.adaptive import AdaptiveTerms, Change, Direction, next_rate
 from tiketi_services.ticket.queue.pace.answers import Answer, Answers, counted, percentiles, sample_of
 from tiketi_services.ticket.queue.pace.rates import Rates
 from tiketi_services.ticket.queue.terms import may_serve
@@ -44,7 +45,7 @@ class Governor:
         Raises the first fault, once all were tried.
         """
         now, answers = datetime.now(UTC), self._answers.take()
-        settled = _window(now - _LATEST_COUNTS)
+        settled = window_of(now - _LATEST_COUNTS)
         sales = list(self._sales.all().values())
         open_now = {sale.event for sale in sales if any(may_serve(line, now) for line in sale.lines)}
         for event in self._decided.keys() - open_now:
@@ -52,7 +53,7 @@ class Governor:
             metrics.forget(metrics.OF_RATE, event)
 
         async def take_turn(sale: SaleSheet) -> None:
-            await self._count(sale, answers.get(sale.event, ()), _window(now))
+            await self._count(sale, answers.get(sale.event, ()), window_of(now))
             if sale.event in open_now and self._decided.get(sale.event) != settled:
                 await self.decide(sale, settled)
                 self._decided[sale.event] = settled
@@ -85,8 +86,8 @@ class Governor:
 
     async def _count(self, sale: SaleSheet, answers: Collection[Answer], window: int) -> None:
         adaptive = _adaptive(sale)
-        if answers and adaptive is not None:
-            terms = terms_of(adaptive, sale.queue.new_users_per_minute)
+        if answers:
+            terms = None if adaptive is None else terms_of(adaptive, sale.queue.new_users_per_minute)
             await self._rates.count(sale.event, window, counted(answers, terms))
 
     async def _restore(self, sale: SaleSheet) -> None:
@@ -116,7 +117,3 @@ def terms_of(adaptive: AdaptiveSheet, ceiling: int) -> AdaptiveTerms:
 def _adaptive(sale: SaleSheet) -> AdaptiveSheet | None:
     """None also where nobody is held back: there is no rate to lower."""
     return None if sale.queue.method is QueueingMethod.PASSTHROUGH else sale.queue.adaptive
-
-
-def _window(now: datetime) -> int:
-    return int(now.timestamp() // WINDOW.total_seconds())

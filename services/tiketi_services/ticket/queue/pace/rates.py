@@ -7,19 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 from redis.exceptions import ResponseError
 
+from tiketi_runtime.contracts.answer_times import KEPT, WINDOW
 from tiketi_runtime.contracts.identity import EventId, Line
 from tiketi_runtime.contracts.redis_keys import EventKeys
 from tiketi_runtime.redis import Redis, load_scripts
 from tiketi_services.ticket.queue.domain import Recovering
-from tiketi_services.ticket.queue.pace.adaptive import JUDGED_WINDOWS, WINDOW, Change, Rate
+from tiketi_services.ticket.queue.pace.adaptive import JUDGED_WINDOWS, Change, Rate
 from tiketi_services.ticket.queue.repository import PACKAGE
-
-_KEPT: Final = 6 * WINDOW
-"""How long the counters of a window are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Rates:
         """Add to the counters of a window."""
         pairs = [part for pair in counts.items() for part in pair]
         keys = [EventKeys(event).samples(window)]
-        await self._scripts["count_answers"](keys=keys, args=[_seconds(_KEPT), *pairs])
+        await self._scripts["count_answers"](keys=keys, args=[_seconds(KEPT), *pairs])
 
     async def standing(self, event: EventId, ceiling: int, window: int) -> Standing:
         """The rate in force in a window."""

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tiketi_runtime.contracts.answer_times import Kind
 from tiketi_runtime.contracts.identity import event_id
-from tiketi_services.ticket.queue.pace.answers import Answer, Answers, Kind
+from tiketi_services.ticket.queue.pace.answers import Answer, Answers
 
 _FAULT: Final = 500
 """Status from which on an answer is a fault of ours."""

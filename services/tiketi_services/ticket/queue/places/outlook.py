@@ -19,6 +19,10 @@ STRETCH: Final = timedelta(seconds=10)
 _MEMORY: Final = timedelta(minutes=5)
 """How far back the pace is looked for; what was before says little about what comes."""
 _RECENT: Final = timedelta(minutes=1)
+_CROWDED: Final = 0.8
+"""Of a stretch, buyers must have waited for so much: in another the line was as slow as buyers came."""
+_ESTABLISHED: Final = 0.5
+"""Minutes, of the last one, for which buyers must have waited until that counts for more than room there is."""
 _SURPRISE: Final = 3
 """Admissions that a line must have missed in a row before it counts as standing still."""
 
@@ -68,13 +72,19 @@ class Gate:
     show_share: float = 1.0
     """Share of offers that are claimed; the others move the line on without being admitted."""
     is_paused: bool = False
+    waiting: int = 0
+    """Living buyers in line."""
+    room: float = 0
+    """So many of them slots and places leave room for now."""
 
 
-def pace_of(admitted: Mapping[int, int], now: datetime, gate: Gate) -> Pace | None:
+def pace_of(admitted: Mapping[int, int], crowded: Mapping[int, float], now: datetime, gate: Gate) -> Pace | None:
     """The pace to expect, from the admissions by stretch of the last minutes; None: unknown.
 
-    Before the opening it follows from the policy alone. Afterwards it is what was measured, the wider the less was seen
-    and the more it moved. None while nobody is admitted: by the organiser's will, or longer than chance explains.
+    Only while buyers had to wait (``crowded``: seconds by stretch) something was measured: in a quiet spell admissions
+    tell how many came, not how many could have. Without that, and for a crowd that there is room for, the pace follows
+    from the policy. What was measured is told the wider the less was seen and the more it moved. None while nobody is
+    admitted: by the organiser's will, or longer than chance explains. Never a single number: none is so sure.
     """
     if gate.is_paused:
         return None
@@ -82,25 +92,47 @@ def pace_of(admitted: Mapping[int, int], now: datetime, gate: Gate) -> Pace | No
     elapsed = now - gate.opens_at
     fewest = share * (1 - (_UNSEEN if elapsed < 2 * gate.claim_window else _DRIFT))
     most = gate.per_minute / fewest
-    sure = min(gate.per_minute, gate.slots / (_minutes(gate.session) * _USED)) / share
+    turnover = min(gate.per_minute, gate.slots / (_minutes(gate.session) * _USED))
+    planned = _a_range((1 - _DRIFT) * _at_least(gate, turnover * _USED) / share, most)
     if elapsed <= timedelta(0):
-        return Pace(sure, most)
-    seen, minutes = _count(admitted, now, elapsed, _MEMORY)
+        return planned
+    seen, minutes = _count(admitted, crowded, now, elapsed, _MEMORY)
+    recent = _count(admitted, crowded, now, elapsed, _RECENT)[1]
+    has_room = max(1, gate.waiting) <= gate.room
+    if minutes == 0 or (has_room and recent < _ESTABLISHED):
+        return planned
     if seen == 0:
-        return None if sure * share * minutes >= _SURPRISE else Pace(sure, most)
-    low, high = _measured(admitted, now, elapsed)
-    if gate.active < gate.slots and elapsed <= _MEMORY:
+        return None if turnover * minutes >= _SURPRISE else planned
+    low, high = _measured(admitted, crowded, now, elapsed)
+    if gate.active < gate.slots and not has_room and minutes <= _minutes(_MEMORY):
         low = min(low, _pace_once_full(seen, minutes, gate))
-    low, high = low / share, high / fewest
-    low = max(low, min(sure * _USED, high))  # every session ends some time
-    return Pace(min(low, most), min(high, most))
+    # Every session ends some time.
+    return _a_range(max(low, turnover * _USED) / share, min(high / fewest, most))
 
 
-def _measured(admitted: Mapping[int, int], now: datetime, elapsed: timedelta) -> tuple[float, float]:
+def _a_range(low: float, high: float) -> Pace:
+    return Pace(min(low, (1 - _DRIFT) * high), high)
+
+
+def _at_least(gate: Gate, turnover: float) -> float:
+    """Admissions per minute to count on where none were measured, for the last one in line.
+
+    As many as there is room for come in at the rate; the others as others finish, ``turnover`` of them in a minute.
+    """
+    last = max(1, gate.waiting)
+    admitted_at_once = min(last, gate.room)
+    return last / (admitted_at_once / gate.per_minute + (last - admitted_at_once) / turnover)
+
+
+def _measured(
+    admitted: Mapping[int, int], crowded: Mapping[int, float], now: datetime, elapsed: timedelta
+) -> tuple[float, float]:
     """Least and most admissions per minute that the last minute and the last minutes make plausible."""
     lows, highs = [], []
     for window in (_RECENT, _MEMORY):
-        count, minutes = _count(admitted, now, elapsed, window)
+        count, minutes = _count(admitted, crowded, now, elapsed, window)
+        if minutes == 0:
+            continue
         doubt = _DOUBT * math.sqrt(count + 1)
         lows.append(max(0.0, count - doubt) / minutes)
         highs.append((count + 1 + doubt) / minutes)
@@ -117,13 +149,18 @@ def _pace_once_full(seen: int, minutes: float, gate: Gate) -> float:
     return gate.slots * max(1 / (_minutes(gate.session) * _USED), (ended - _DOUBT * math.sqrt(ended)) / shopped)
 
 
-def _count(admitted: Mapping[int, int], now: datetime, elapsed: timedelta, window: timedelta) -> tuple[int, float]:
-    """Admissions within ``window``, in whole stretches, and the minutes these cover since the opening."""
-    length = STRETCH.total_seconds()
-    first = int((now - window).timestamp() // length)
-    count = sum(admitted.get(stretch, 0) for stretch in range(first, int(now.timestamp() // length) + 1))
-    covered = min(elapsed.total_seconds(), now.timestamp() - first * length)
-    return count, max(1.0, covered) / 60
+def _count(
+    admitted: Mapping[int, int], crowded: Mapping[int, float], now: datetime, elapsed: timedelta, window: timedelta
+) -> tuple[int, float]:
+    """Admissions within ``window``, in whole stretches with a crowd, and the minutes these cover since the opening."""
+    length, at = STRETCH.total_seconds(), now.timestamp()
+    opened, count, seconds = at - elapsed.total_seconds(), 0, 0.0
+    for stretch in range(int((at - window.total_seconds()) // length), int(at // length) + 1):
+        covered = min(at, (stretch + 1) * length) - max(opened, stretch * length)
+        if covered > 0 and 0 < crowded.get(stretch, 0) >= _CROWDED * covered - 1:
+            count += admitted.get(stretch, 0)
+            seconds += covered
+    return count, max(1.0, seconds) / 60 if seconds else 0.0
 
 
 def _minutes(duration: timedelta) -> float:

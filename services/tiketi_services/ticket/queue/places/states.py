@@ -146,9 +146,10 @@ class States:
             per_minute=None,
             no_shows=0.0,
             pace={},
+            crowded={},
             living=b"",
         )
-        content = content_of(sale, line, nobody, is_drawn=False)
+        content = {**content_of(sale, line, nobody, is_drawn=False), "pace": None}
         body = msgspec.json.encode({**content, "version": to_ms(now), "serverTime": now})
         return StateMessage(body, tag_of(content))
 
@@ -212,6 +213,7 @@ def content_of(sale: SaleSheet, line: LineSheet, state: LineState, *, is_drawn: 
     """The common part but ``version`` and ``serverTime``: what decides whether buyers have to hear of it."""
     terms = terms_of(sale, line)
     per_minute = terms.per_minute if state.per_minute is None else state.per_minute
+    stock = stock_of(sale, terms.stock, state)
     gate = Gate(
         opens_at=line.opens_at,
         per_minute=per_minute,
@@ -221,9 +223,10 @@ def content_of(sale: SaleSheet, line: LineSheet, state: LineState, *, is_drawn: 
         claim_window=sale.queue.claim_window,
         show_share=1 - state.no_shows,
         is_paused=terms.is_paused,
+        waiting=state.waiting,
+        room=room_of(terms.slots, stock, state),
     )
-    pace = pace_of(state.pace, state.now, gate)
-    stock = stock_of(sale, terms.stock, state)
+    pace = pace_of(state.pace, state.crowded, state.now, gate)
     return {
         "event": sale.event,
         "line": line.name,
@@ -246,6 +249,12 @@ def content_of(sale: SaleSheet, line: LineSheet, state: LineState, *, is_drawn: 
         "message": sale.message,
         "admission": sale.admission,
     }
+
+
+def room_of(slots: int, stock: Stock, state: LineState) -> float:
+    """How many more buyers slots and places leave room for now, beside those to whom a slot is offered already."""
+    browsing = max(0, stock.active - stock.holding)
+    return max(0.0, min(slots - state.active, stock.free - browsing) - state.offered * (1 - state.no_shows))
 
 
 def stock_of(sale: SaleSheet, size: int, state: LineState) -> Stock:

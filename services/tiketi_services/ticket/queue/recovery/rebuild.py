@@ -97,7 +97,16 @@ class Rebuild:
         drawn = ["", 0, 0] if draw is None else [draw.n, to_ms(draw.closed_at), int(draw.is_drawn)]
         _check(
             await self._line(
-                keys=[keys.epoch, keys.clock, names.seq, names.serving, names.limits, names.draw, names.pace],
+                keys=[
+                    keys.epoch,
+                    keys.clock,
+                    names.seq,
+                    names.serving,
+                    names.limits,
+                    names.draw,
+                    names.pace,
+                    names.crowded,
+                ],
                 args=[epoch, line.seq, line.horizon, line.seq_limit, line.serving_limit, *drawn],
             )
         )
