@@ -102,7 +102,7 @@ class Office:
 
 
 async def race(pool: Pool, write: str, *runners: Awaitable[_Ended]) -> list[_Ended | BaseException]:
-    """Let all runners come to their ``write``, as ``INSERT ON orders``, or to a lock on their way, before one may go on.
+    """Let all runners come to their ``write``, as ``INSERT ON orders``, or to a lock on their way, before one goes on.
 
     So a missing lock shows on every machine, at the first try. Returns what each runner returned or raised.
     """
