@@ -13,7 +13,7 @@ from tests.integration.ticket.sales.a_sale import a_sale
 
 import tiketi_services.ticket.queue.places.states
 from tiketi_runtime.contracts.identity import BuyerId, EventId, Line
-from tiketi_services.ticket.queue.domain import LineState
+from tiketi_services.ticket.queue.domain import LineState, Recovering
 from tiketi_services.ticket.queue.places.positions import group_of
 from tiketi_services.ticket.queue.places.states import States
 from tiketi_services.ticket.queue.repository import Lines
@@ -68,6 +68,32 @@ async def test_a_reading_that_shows_the_place_already_is_not_made_again(scene: S
     first = await states.reading(sale, sale.lines[0], since=place.now)
     assert await states.reading(sale, sale.lines[0], since=place.now) is first
     assert lines.readings == 1
+
+
+async def test_who_goes_while_a_reading_is_made_takes_it_from_nobody(scene: Scene, lines: CountedLines) -> None:
+    states, sale = States(lines, NothingDrawn(), timedelta(minutes=1)), a_sale("any", event=scene.terms.event)
+    gone, *kept = [asyncio.create_task(states.reading(sale, sale.lines[0])) for _ in range(3)]
+    await asyncio.sleep(0)
+    gone.cancel()
+    first, second = await asyncio.gather(*kept)
+    assert first is second
+    assert gone.cancelled()
+    assert lines.readings == 1
+
+
+async def test_what_prevents_a_reading_is_told_to_all_who_wait_and_the_next_one_is_tried(
+    scene: Scene, lines: CountedLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states, sale = States(lines, NothingDrawn(), timedelta(minutes=1)), a_sale("any", event=scene.terms.event)
+
+    async def lost(_: LineTerms) -> LineState:
+        raise Recovering("The line is being rebuilt.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lines, "state", lost)
+        ends = await asyncio.gather(*(states.reading(sale, sale.lines[0]) for _ in range(3)), return_exceptions=True)
+    assert [type(end) for end in ends] == [Recovering] * 3
+    assert (await states.reading(sale, sale.lines[0])).line.waiting == 0
 
 
 async def test_a_line_that_nobody_here_asks_for_any_more_leaves_no_gauge_behind(

@@ -96,6 +96,35 @@ class Reading:
         return b'%b,"group":%d,"ahead":%d,"alive":"%016x"}' % (self.common[:-1], group, part.ahead, part.alive)
 
 
+class _Turn:
+    """The next reading of a line, and all who wait for it: one future each is cheaper than to queue for a lock."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Reading] | None = None
+        self.began_at: float | None = None
+        """time.monotonic(); None while it is only to come."""
+        self._waiting: list[asyncio.Future[Reading]] = []
+
+    def result(self) -> asyncio.Future[Reading]:
+        """The reading to come, or what prevented it."""
+        result: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
+        self._waiting.append(result)
+        return result
+
+    def end(self, task: asyncio.Task[Reading]) -> None:
+        """Tell all who still wait."""
+        error = None if task.cancelled() else task.exception()
+        for result in self._waiting:
+            if result.done():  # who waited has gone
+                continue
+            if task.cancelled():
+                result.cancel()
+            elif error is not None:
+                result.set_exception(error)
+            else:
+                result.set_result(task.result())
+
+
 class States:
     """Reads each line once in ``interval``, however many ask."""
 
@@ -106,6 +135,7 @@ class States:
         self._known: dict[Key, Reading] = {}
         self._positions: dict[Key, Positions] = {}
         self._locks: dict[Key, asyncio.Lock] = {}
+        self._turns: dict[Key, _Turn] = {}
 
     async def current(self, sale: SaleSheet, line: LineSheet, group: int | None = None) -> StateMessage:
         """What a group of places is told, at most one interval old. Raises Recovering."""
@@ -122,13 +152,31 @@ class States:
         known = self._known.get(key)
         if known is not None and self._serves(known, since, asked_at):
             return known
-        async with self._lock(key):
-            known = self._known.get(key)
-            if known is not None and self._serves(known, since, asked_at):
-                return known
-            if known is not None:
-                await asyncio.sleep(max(0, known.read_at + _PAUSE - time.monotonic()))
-            return await self._read(sale, line)
+        while True:
+            turn = self._turns.get(key) or self._take_turn(sale, line)
+            is_too_early = turn.began_at is not None and turn.began_at < asked_at
+            reading = await turn.result()
+            if not is_too_early or self._serves(reading, since, asked_at):
+                return reading
+
+    def _take_turn(self, sale: SaleSheet, line: LineSheet) -> _Turn:
+        key = (sale.event, line.name)
+        turn = self._turns[key] = _Turn()
+
+        async def read() -> Reading:
+            async with self._lock(key):
+                if (known := self._known.get(key)) is not None:
+                    await asyncio.sleep(max(0, known.read_at + _PAUSE - time.monotonic()))
+                turn.began_at = time.monotonic()
+                return await self._read(sale, line)
+
+        def end(task: asyncio.Task[Reading]) -> None:
+            self._turns.pop(key, None)
+            turn.end(task)
+
+        turn.task = asyncio.create_task(read())
+        turn.task.add_done_callback(end)
+        return turn
 
     def unread(self, sale: SaleSheet, line: LineSheet, now: datetime) -> StateMessage:
         """What can be told of a line that cannot be read: its schedule and message, and nobody in it."""
