@@ -135,7 +135,7 @@ for _api_version, _kind in CHILD_KINDS:
 def _is_newly_sold_out(status: kopf.Status, **_: Any) -> bool:
     sales = status.get("sales") or {}
     sold_out = sales.get("remaining") == 0 and not sales.get("held")
-    return sold_out and status.get("phase") not in (Phase.SOLD_OUT, Phase.CLOSED)
+    return sold_out and status.get("phase") not in (Phase.SOLD_OUT, Phase.CLOSED, Phase.CANCELLED)
 
 
 @kopf.on.event("ticketevents", when=_is_newly_sold_out)

@@ -10,10 +10,37 @@ from tiketi_runtime.contracts.identity import PUBLIC
 from tiketi_runtime.contracts.phase import boundaries
 from tiketi_runtime.contracts.sale_sheet import LineSheet, Phase, SaleContent
 from tiketi_runtime.contracts.ticket_event import Lane, Presale
+from tiketi_runtime.contracts.ticket_event import Sale as SaleWish
 from tiketi_runtime.contracts.ticket_event_status import PresaleTimes, Timeline
 
 GUARDED_PHASES = frozenset({Phase.ARMED, Phase.PREQUEUE, Phase.PRESALE, Phase.ON_SALE, Phase.PAUSED})
 """Phases in which deleting the event would hurt buyers."""
+
+
+_ON_SALE = frozenset({Phase.PRESALE, Phase.ON_SALE, Phase.PAUSED, Phase.SOLD_OUT})
+_WAITING = frozenset({None, Phase.SCHEDULED, Phase.ARMED, Phase.PREQUEUE, Phase.DELAYED})
+"""Phases, as shown before, of a sale that had not begun. Once it has, no fault takes it back."""
+
+
+def shown_phase(by_clock: Phase, before: Phase | None, *, is_served: bool, has_buyers: bool) -> Phase:
+    """The phase to show: on sale only once buyers can come in, or did.
+
+    ``by_clock``: as ``phase_at`` says; ``before``: what was shown last; ``is_served``: whether services and front door
+    have the sale now; ``has_buyers``: whether somebody was admitted, holds or has bought.
+    """
+    may_be_late = by_clock in _ON_SALE - {Phase.SOLD_OUT} and before in _WAITING
+    return Phase.DELAYED if may_be_late and not is_served and not has_buyers else by_clock
+
+
+def phase_without_sale(wish: SaleWish, before: Phase | None, now: datetime) -> Phase:
+    """The phase of an event that cannot be compiled and of which no sheet can be read: by what is asked for."""
+    if now >= wish.closes_at:
+        return Phase.CLOSED
+    if before not in _WAITING:
+        return before or Phase.SCHEDULED
+    if now >= min([wish.opens_at, *(presale.opens_at for presale in wish.presales)]):
+        return Phase.DELAYED
+    return Phase.SCHEDULED if before in (None, Phase.DELAYED) else before
 
 
 class Stage(StrEnum):

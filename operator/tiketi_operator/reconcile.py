@@ -13,7 +13,7 @@ from tiketi_operator.children import ChildRefused
 from tiketi_operator.codes import UnreadCodes
 from tiketi_operator.manifests.metadata import MANAGER
 from tiketi_operator.metrics import BOUNDARY_LAG_SECONDS, RECONCILE_SECONDS, RECONCILES
-from tiketi_operator.phase import GUARDED_PHASES, instants, next_instant
+from tiketi_operator.phase import GUARDED_PHASES, instants, next_instant, phase_without_sale, shown_phase
 from tiketi_operator.plan import SharedNeed, plan, shared_objects
 from tiketi_operator.ports import Ports
 from tiketi_operator.probes import queue_fact
@@ -37,6 +37,8 @@ from tiketi_operator.status import (
     Notice,
     compose,
     document,
+    is_cancelled,
+    is_served,
     is_settled,
     is_written,
     notices,
@@ -96,14 +98,19 @@ class Case:
     """Whether what is in the way may be mended without anybody telling the operator."""
     refusal: Fact | None = None
 
-    @property
-    def phase(self) -> Phase:
+    def phase(self, facts: Facts) -> Phase:
         """Where the sale stands, for people."""
-        if self.sale is not None:
-            return phase_at(self.sale, self.now, sold=_sales(self.event).sold or 0)
-        if self.now >= self.event.spec.sale.closes_at:
-            return Phase.CLOSED
-        return self.event.status.phase or Phase.SCHEDULED
+        sales, before = _sales(self.event), self.event.status.phase
+        if sales.audit is not None and is_cancelled(sales.audit):
+            return Phase.CANCELLED
+        if self.sale is None:
+            return phase_without_sale(self.event.spec.sale, before, self.now)
+        return shown_phase(
+            phase_at(self.sale, self.now, sold=sales.sold or 0),
+            before,
+            is_served=is_served(facts),
+            has_buyers=bool(sales.active or sales.held or sales.sold),
+        )
 
     @property
     def changed_at(self) -> datetime:
@@ -240,7 +247,7 @@ async def _carry_out(case: Case, body: Manifest, ports: Ports, needs: Sequence[S
         case.event,
         case.sale,
         facts,
-        phase=case.phase,
+        phase=case.phase(facts),
         now=case.now,
         changed_at=case.changed_at,
         settling=ports.settings.settling_time,

@@ -97,7 +97,7 @@ def inventory_fact(audit: AuditReport | None, now: datetime) -> Fact:
     if audit.mismatches:
         message = f"{audit.mismatches} mismatches: {audit.message}. Nobody is admitted, nothing new is held. {mend}"
         return Fact(FALSE, "Mismatch", message, settles=False)
-    if audit.stopped and audit.message:
+    if is_cancelled(audit):
         return Fact(FALSE, "EventCancelled", f"{audit.message}. See docs/refunds.md.", settles=False)
     if audit.stopped:
         return Fact(
@@ -108,6 +108,16 @@ def inventory_fact(audit: AuditReport | None, now: datetime) -> Fact:
         return unknown("AuditStale", f"Orders, payments and tickets were last compared at {at}. See that stats runs.")
     waived = f" {audit.accepted} mismatches were accepted as they are." if audit.accepted else ""
     return Fact(TRUE, "Consistent", f"Every order agrees with its payment, seats and tickets.{waived}")
+
+
+def is_cancelled(audit: AuditReport) -> bool:
+    """Whether the sale is stopped because its event does not take place: only that stop has words and no mismatch."""
+    return audit.stopped and not audit.mismatches and bool(audit.message)
+
+
+def is_served(facts: Facts) -> bool:
+    """Whether buyers can come in: the services have the sale, and a pod that is ready can be reached."""
+    return facts.queue.status is TRUE and facts.routing.status is not FALSE and facts.replicas > 0
 
 
 def utc_text(moment: datetime) -> str:
@@ -140,7 +150,7 @@ def compose(
     sales = event.status.sales
     found[INVENTORY_CONSISTENT] = inventory_fact(None if sales is None else sales.audit, now)
     summary = {
-        READY: _ready(found, judged, phase, sale),
+        READY: _late(_ready(found, judged, phase, sale), phase, sale, event),
         RECONCILING: _reconciling(found),
         STALLED: judged.obstacle or judged.refusal or _NOT_STALLED,
     }
@@ -195,7 +205,7 @@ def notices(old: TicketEventStatus, new: TicketEventStatus) -> list[Notice]:
     found = []
     if new.phase is not None and new.phase != old.phase:
         before = "" if old.phase is None else f", was {old.phase}"
-        found.append(Notice(new.phase, f"The sale is {new.phase}{before}."))
+        found.append(Notice(new.phase, f"The sale is {new.phase}{before}.", is_warning=new.phase is Phase.DELAYED))
     known = {condition.type: condition for condition in old.conditions}
     turned = [condition for condition in new.conditions if _has_turned(condition, known.get(condition.type))]
     wrong = {condition.type for condition in new.conditions if _is_wrong(condition)}
@@ -252,6 +262,14 @@ def _ready(found: Mapping[str, Fact], facts: Facts, phase: Phase, sale: SaleCont
     return Fact(TRUE, "NothingWrong", _outlook(phase, sale))
 
 
+def _late(ready: Fact, phase: Phase, sale: SaleContent | None, event: TicketEvent) -> Fact:
+    """What is missing, and since when it matters."""
+    if phase is not Phase.DELAYED:
+        return ready
+    opens_at = (sale or event.spec.sale).opens_at
+    return replace(ready, message=f"Not on sale yet (opensAt {utc_text(opens_at)}). {ready.message}")
+
+
 _BY_HAND = {
     Admission.PAUSED: "Admission is paused: nobody is admitted or holds seats until spec.admission is Open.",
     Admission.DRAIN: "Admission is draining: the line is served, and nobody joins until spec.admission is Open.",
@@ -268,6 +286,8 @@ def _outlook(phase: Phase, sale: SaleContent | None) -> str:
 def _next_time(phase: Phase, sale: SaleContent) -> str:
     if phase in (Phase.SCHEDULED, Phase.ARMED, Phase.PREQUEUE, Phase.PRESALE):
         return f"The public sale opens at {utc_text(sale.opens_at)}."
+    if phase is Phase.CANCELLED:
+        return "The event is cancelled."
     return f"The sale closes at {utc_text(sale.closes_at)}."
 
 

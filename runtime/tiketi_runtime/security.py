@@ -215,8 +215,10 @@ class TokenVerifier:
                 claims, expires = await self._check(token, typ, issuer)
                 self._seen.add(name, claims, expires)
             content: dict[str, Any] = msgspec.json.decode(claims)
-        except (jwt.PyJWTError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except jwt.PyJWTError as error:
             raise InvalidToken(f"The token is not valid: {error}.") from error
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # a parser's words help no buyer
+            raise InvalidToken("The token is not valid: it is no signed token, or was cut short.") from error
         return content
 
     async def _check(self, token: str, typ: str, issuer: str) -> tuple[bytes, float]:

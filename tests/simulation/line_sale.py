@@ -177,9 +177,9 @@ class LineSale:
         self._told = self._horizon
 
     def _beat(self) -> None:
-        names = [self.buyers[number].name for number in self._present]
-        if names:
-            at_once(self._lines.heartbeat(self._terms.event, PUBLIC, names))
+        shown = [(self.buyers[number].name, self._seqs[number]) for number in self._present]
+        if shown:
+            at_once(self._lines.heartbeat(self._terms.event, PUBLIC, shown))
 
     def _sweep(self) -> None:
         at_once(self._lines.sweep(self._terms))

@@ -1,7 +1,7 @@
 """What is published of a draw: the notice in the event's status, the file anybody can check, and a proof for one entry.
 
-Format version 1. Hashes are lower-case hexadecimal, instants RFC 3339 in UTC. A field that is not known to this version
-makes a file unreadable: nothing in it may go unchecked.
+Format version 2; version 1 is the same without ``losses``. Hashes are lower-case hexadecimal, instants RFC 3339 in UTC.
+A field that is not known to a file's version makes it unreadable: nothing in it may go unchecked.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from tiketi_runtime.contracts.beacon import Chain, round_time
 from tiketi_runtime.contracts.draw import MOST_ENTRIES, Draw
@@ -69,6 +70,24 @@ class BeaconValue(Strict):
     previous_signature: Hex | None = None
 
 
+class Loss(Strict):
+    """Redis lost who waited, before the entries were fixed. Numbers whose buyers did not come back are nobody's."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    """Receipts of a lower epoch were given out before it, those of this or a higher one after it."""
+    at: AwareDatetime
+    """When it was found, and what was left of the old memory given up."""
+    numbers_to: Annotated[int, Field(ge=1, le=MOST_ENTRIES)]
+    """Every number given out before it is at most this one, every new one after it is higher."""
+    waiting: Annotated[int, Field(ge=0)]
+    """How many waited, as noted last, a few seconds before."""
+
+
+def _is_untold(losses: object) -> bool:
+    """Version 1 has no such field."""
+    return losses is None
+
+
 class DrawFacts(Strict):
     """All of a draw but its leaves."""
 
@@ -90,6 +109,13 @@ class DrawFacts(Strict):
     fixed_at: AwareDatetime
     """When the root was fixed."""
     drawn_at: AwareDatetime
+    losses: Annotated[tuple[Loss, ...] | None, Field(exclude_if=_is_untold)] = None
+    """Oldest first; None: not told (version 1)."""
+
+    @property
+    def version(self) -> Literal[1, 2]:
+        """Of the format."""
+        return 1 if self.losses is None else 2
 
     @property
     def draw(self) -> Draw:
@@ -114,22 +140,34 @@ class SignedFacts(DrawFacts):
         return DrawFacts.model_validate({name: getattr(self, name) for name in DrawFacts.model_fields})
 
 
-class DrawFile(Strict):
+class _Versioned(Strict):
+    """What files have in common. Nothing of their head may be missing: another program might read it otherwise."""
+
+    version: Literal[1, 2]
+    facts: SignedFacts
+
+    @field_validator("facts")
+    @classmethod
+    def _tells_what_its_version_does(cls, facts: SignedFacts, info: ValidationInfo) -> SignedFacts:
+        version = info.data.get("version", facts.version)
+        if version != facts.version:
+            has = "has no losses" if facts.losses is None else "has losses"
+            raise PydanticCustomError("version", f"it {has}, unlike files of version {version}")
+        return facts
+
+
+class DrawFile(_Versioned):
     """A draw with all its leaves, as it is downloaded."""
 
-    format: Literal["tiketi-draw"] = "tiketi-draw"
-    version: Literal[1] = 1
-    facts: SignedFacts
+    format: Literal["tiketi-draw"]
     leaves: tuple[Hash, ...]
     """By number."""
 
 
-class ProofFile(Strict):
+class ProofFile(_Versioned):
     """That one entry is in a draw, to be checked without the other leaves."""
 
-    format: Literal["tiketi-proof"] = "tiketi-proof"
-    version: Literal[1] = 1
-    facts: SignedFacts
+    format: Literal["tiketi-proof"]
     seq: Annotated[int, Field(ge=1, le=MOST_ENTRIES)]
     leaf: Hash
     path: tuple[Hash, ...]
@@ -153,6 +191,8 @@ class ReceiptClaims(Strict):
     """ms. Of the answer this receipt is from: joining again makes it later."""
     beacon: BeaconSheet | None
     """As named at the time."""
+    epoch: Annotated[int, Field(ge=1)] | None = None
+    """Of Redis' memory of the line, which a loss ends; None: not told, as by former releases."""
 
 
 class DrawnBeacon(Document):
@@ -175,6 +215,8 @@ class DrawNotice(Document):
     beacon: DrawnBeacon | None = None
     trust: Trust
     drawn_at: AwareDatetime | None = None
+    losses: tuple[Loss, ...] | None = None
+    """Known once the entries are fixed."""
 
     def to_json(self) -> str:
         """As it is kept in Redis; what is not known yet is left out."""

@@ -52,6 +52,10 @@ class Phase(StrEnum):
     PAUSED = "Paused"
     SOLD_OUT = "SoldOut"
     CLOSED = "Closed"
+    DELAYED = "Delayed"
+    """By the clock it is on sale, but buyers cannot come in yet. Only the operator sees that."""
+    CANCELLED = "Cancelled"
+    """The event does not take place."""
 
 
 class Document(BaseModel):

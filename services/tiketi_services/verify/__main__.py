@@ -1,6 +1,7 @@
 """Console script ``tiketi``: checks a draw, or a ticket, offline.
 
-Exit status: 0 it verifies, 1 it does not (and what), 2 the input cannot be used.
+Exit status: 0 it verifies, 1 it does not (and what), 2 the input cannot be used, 3 it verifies, but an entry was lost
+with Redis, as the file tells.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from tiketi_services.verify.comparison import compare
 from tiketi_services.verify.draws import Noted, check_facts, check_leaves, check_order
 from tiketi_services.verify.findings import BadInput, Finding, Level, note
 from tiketi_services.verify.proofs import check_proof, make_proof
-from tiketi_services.verify.receipts import Receipt, check_alone, check_receipt, read_receipt
-from tiketi_services.verify.report import Subject, as_json, as_text, verifies
+from tiketi_services.verify.receipts import Receipt, check_alone, check_receipt, numbers_in, read_receipt
+from tiketi_services.verify.report import Subject, as_json, as_text, is_lost, verifies
 from tiketi_services.verify.signatures import Signatures
 from tiketi_services.verify.tickets import check_ticket, open_code, read_keys, read_void_list
 
 _VERIFIED: Final = 0
 _FALSE: Final = 1
 _BAD_INPUT: Final = 2
+_LOST: Final = 3
 _KINDS: Final[Mapping[str, type[DrawFile] | type[ProofFile]]] = {"tiketi-draw": DrawFile, "tiketi-proof": ProofFile}
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _TOKEN: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
@@ -122,7 +124,9 @@ def _verify_receipt(receipt: Receipt, options: argparse.Namespace) -> int:
 
 def _conclude(subject: Subject, findings: Sequence[Finding], options: argparse.Namespace) -> int:
     _tell(as_json(subject, findings) if options.json else as_text(subject, findings, in_colour=_in_colour()))
-    return _VERIFIED if verifies(findings) else _FALSE
+    if not verifies(findings):
+        return _FALSE
+    return _LOST if is_lost(findings) else _VERIFIED
 
 
 def _hash(option: str, text: str | None) -> str | None:
@@ -135,8 +139,9 @@ def _hash(option: str, text: str | None) -> str | None:
 def _check_draw(file: DrawFile, receipts: Sequence[Receipt]) -> list[Finding]:
     findings = [*check_leaves(file), check_order(file.facts)]
     leaves = [bytes.fromhex(leaf) for leaf in file.leaves]
+    numbers = numbers_in(file.facts, leaves, receipts)
     for receipt in receipts:
-        findings += check_receipt(receipt, file.facts, leaves)
+        findings += check_receipt(receipt, file.facts, leaves, numbers)
     return findings
 
 

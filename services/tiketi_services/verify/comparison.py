@@ -16,7 +16,7 @@ _MOST_NAMED = 20
 def compare(ours: DrawFile, theirs: DrawFile, signatures: Signatures) -> Iterator[Finding]:
     """What differs from ``theirs``, a copy that somebody else downloaded."""
     one, other = ours.facts.model_dump(mode="json"), theirs.facts.model_dump(mode="json")
-    fields = sorted(name for name in one if one[name] != other[name])
+    fields = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     differences = list(_differences(ours.leaves, theirs.leaves))
     if not fields and not differences:
         yield ok("comparison", "both copies say the same")

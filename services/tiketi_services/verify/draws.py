@@ -11,12 +11,16 @@ from typing import Final
 
 from tiketi_runtime.contracts.beacon import Chain, FalseBeacon, randomness_of, round_time, verify_round
 from tiketi_runtime.contracts.draw import commitment_of, hole_leaf, order_key
-from tiketi_runtime.contracts.draw_file import DRAW_TYP, BeaconValue, DrawFacts, DrawFile, SignedFacts, Trust
+from tiketi_runtime.contracts.draw_file import DRAW_TYP, BeaconValue, DrawFacts, DrawFile, Loss, SignedFacts, Trust
 from tiketi_runtime.contracts.identity import EventId, Line, Seq
 from tiketi_runtime.contracts.merkle import root_of
 from tiketi_services.verify.findings import BadInput, Finding, Level, fault, note, ok, verdict, warning
 from tiketi_services.verify.signatures import Signatures
 
+SLACK: Final = timedelta(seconds=10)
+"""Times in a file, or in a receipt, were read off several clocks."""
+_MOST_TOLD: Final = 5
+"""Losses told one by one; of further ones the file has all."""
 _LAST_ROUND: Final = 2**64 - 1
 """A signature covers the round's number in 8 bytes."""
 
@@ -33,7 +37,8 @@ def check_facts(
     facts: SignedFacts, signatures: Signatures, chains: Mapping[str, Chain], noted: Noted
 ) -> Iterator[Finding]:
     """Everything that can be checked without the leaves."""
-    findings = [*_check_sums(facts, chains, noted), _check_times(facts), *_check_statement(facts, signatures)]
+    findings = [*_check_sums(facts, chains, noted), _check_times(facts), _check_losses(facts)]
+    findings += _check_statement(facts, signatures)
     yield from findings
     is_false = any(finding.level is Level.FAULT for finding in findings)
     yield _weigh(facts, chains, noted, is_false=is_false)
@@ -71,9 +76,23 @@ def check_leaves(file: DrawFile) -> Iterator[Finding]:
     for leaf in twice:
         numbers = ", ".join(str(number) for number, each in enumerate(leaves, start=1) if each == leaf)
         yield fault("entries", f"one entry stands at several numbers: {numbers}")
-    holes = count_holes(facts, leaves)
-    gaps = f", {holes:,} of them nobody's" if holes else ""
+    yield from _check_holes(facts, leaves)
+
+
+def _check_holes(facts: DrawFacts, leaves: Sequence[bytes]) -> Iterator[Finding]:
+    """Numbers that belong to nobody. Nothing but a loss of Redis makes one."""
+    holes = [is_hole(facts, seq, leaf) for seq, leaf in enumerate(leaves, start=1)]
+    count = sum(holes)
+    gaps = f", {count:,} of them nobody's" if count else ""
     yield ok("entries", f"{len(leaves):,} numbers{gaps}, under the root {facts.root}")
+    if count and facts.losses == ():
+        yield fault("entries", f"{count:,} numbers are nobody's, and no loss is told that could be the cause: dropped")
+    if facts.losses:
+        last = facts.losses[-1]
+        back = len(holes[: last.numbers_to]) - sum(holes[: last.numbers_to])
+        yield note(
+            "losses", f"{back:,} numbers of before the last one are in the draw; {last.waiting:,} buyers waited then"
+        )
 
 
 def check_order(facts: DrawFacts) -> Finding:
@@ -87,12 +106,6 @@ def check_order(facts: DrawFacts) -> Finding:
         yes="replayed: every number has one place",
         no="some numbers have no place",
     )
-
-
-def count_holes(facts: DrawFacts, leaves: Sequence[bytes]) -> int:
-    """How many numbers belong to nobody."""
-    event, line = EventId(facts.event), Line(facts.line)
-    return sum(leaf == hole_leaf(event, line, Seq(seq)) for seq, leaf in enumerate(leaves, start=1))
 
 
 def is_hole(facts: DrawFacts, seq: int, leaf: bytes) -> bool:
@@ -167,7 +180,7 @@ def _tell_changes(facts: DrawFacts) -> str:
     """The file does not say since when buyers could join; but after the entries closed they had."""
     count, last = len(facts.beacons_named) - 1, facts.beacons_named[-1]
     times = "once" if count == 1 else f"{count:,} times"
-    what = f"withdrawn at {_instant(last.named_at)}" if last.chain is None else f"last at {_instant(last.named_at)}"
+    what = f"withdrawn at {instant(last.named_at)}" if last.chain is None else f"last at {instant(last.named_at)}"
     if last.named_at > facts.closed_at:
         return f"changed {times} since it was first named, {what}, after the entries had closed: ask the organiser why"
     return (
@@ -189,15 +202,37 @@ def _check_key(facts: DrawFacts) -> Iterator[Finding]:
 
 def _check_times(facts: DrawFacts) -> Finding:
     times = [facts.committed_at, facts.closed_at, facts.fixed_at, facts.drawn_at]
-    slack = timedelta(seconds=10)  # they were read off several clocks
-    holds = facts.draw_at <= facts.closed_at + slack and all(one <= two + slack for one, two in pairwise(times))
+    holds = facts.draw_at <= facts.closed_at + SLACK and all(one <= two + SLACK for one, two in pairwise(times))
     return verdict(
         "times",
         holds=holds,
-        yes=f"committed {_instant(facts.committed_at)}, closed {_instant(facts.closed_at)}, fixed"
-        f" {_instant(facts.fixed_at)}, drawn {_instant(facts.drawn_at)}",
+        yes=f"committed {instant(facts.committed_at)}, closed {instant(facts.closed_at)}, fixed"
+        f" {instant(facts.fixed_at)}, drawn {instant(facts.drawn_at)}",
         no="committed, closed, fixed, drawn: not in this order",
     )
+
+
+def _check_losses(facts: DrawFacts) -> Finding:
+    """Losses excuse missing entries. So they are told, in order, and none is later than the entries."""
+    losses = facts.losses
+    if losses is None:
+        return note("losses", "a file of version 1 tells none: a number lost with Redis looks as if it was dropped")
+    if not losses:
+        return ok("losses", "none: Redis lost nobody who waited")
+    if any(one.epoch >= two.epoch or one.numbers_to > two.numbers_to for one, two in pairwise(losses)):
+        return fault("losses", "the losses of Redis are out of order")
+    times = [*(loss.at for loss in losses), facts.fixed_at]
+    if any(one > two + SLACK for one, two in pairwise(times)):
+        return fault("losses", "the losses of Redis are not in the order of time, or one is later than the entries")
+    return warning("losses", _tell_losses(losses))
+
+
+def _tell_losses(losses: Sequence[Loss]) -> str:
+    count = len(losses)
+    times = "once" if count == 1 else f"{count:,} times"
+    told = "; ".join(f"{instant(loss.at)}, {loss.waiting:,} waited" for loss in losses[-_MOST_TOLD:])
+    last = ", last" if count > _MOST_TOLD else ""
+    return f"Redis lost who waited {times}{last}: {told}. Who did not come back in time is not in the draw"
 
 
 def _check_statement(facts: SignedFacts, signatures: Signatures) -> Iterator[Finding]:
@@ -236,5 +271,6 @@ def _weigh(facts: DrawFacts, chains: Mapping[str, Chain], noted: Noted, *, is_fa
     return ok("trust", "nobody could foresee the order, if you noted the root before the beacon's round")
 
 
-def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S}Z"
+def instant(at: datetime) -> str:
+    """For people."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"

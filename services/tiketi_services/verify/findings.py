@@ -14,6 +14,8 @@ class Level(StrEnum):
     """Something to know."""
     WARNING = "warning"
     """Not false, but a reason to ask questions."""
+    LOST = "lost"
+    """An entry is missing, and the file says by which accident. Whether it is true, the file alone does not show."""
     FAULT = "fault"
     """Does not verify."""
 
@@ -44,6 +46,11 @@ def note(check: str, text: str) -> Finding:
 def warning(check: str, text: str) -> Finding:
     """A reason to ask questions."""
     return Finding(Level.WARNING, check, text)
+
+
+def lost(check: str, text: str) -> Finding:
+    """An entry is missing by an accident that the file tells of."""
+    return Finding(Level.LOST, check, text)
 
 
 def fault(check: str, text: str) -> Finding:

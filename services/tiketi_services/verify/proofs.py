@@ -17,6 +17,8 @@ def make_proof(file: DrawFile, receipt: Receipt) -> ProofFile:
     if seq > len(leaves) or leaves[seq - 1] != receipt.leaf:
         raise BadInput(f"{receipt.name}: this entry is not in the draw; tiketi verify says more")
     return ProofFile(
+        format="tiketi-proof",
+        version=facts.version,
         facts=facts,
         seq=seq,
         leaf=receipt.leaf.hex(),

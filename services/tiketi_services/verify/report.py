@@ -15,6 +15,7 @@ _COLOURS: Final[Mapping[Level, str]] = {
     Level.OK: "32",
     Level.NOTE: "36",
     Level.WARNING: "33",
+    Level.LOST: "35",
     Level.FAULT: "31",
 }
 _WIDTH: Final = 110
@@ -28,6 +29,11 @@ def verifies(findings: Sequence[Finding]) -> bool:
     return all(finding.level is not Level.FAULT for finding in findings)
 
 
+def is_lost(findings: Sequence[Finding]) -> bool:
+    """Whether an entry is missing, by an accident that the file tells of."""
+    return any(finding.level is Level.LOST for finding in findings)
+
+
 def as_text(subject: Subject, findings: Sequence[Finding], *, in_colour: bool) -> str:
     """A page for people."""
     return "\n".join([_title(subject), "", *_table(findings, in_colour), "", _conclusion(findings, in_colour), ""])
@@ -38,6 +44,7 @@ def as_json(subject: Subject, findings: Sequence[Finding]) -> str:
     return json.dumps(
         {
             "verified": verifies(findings),
+            "lost": is_lost(findings),
             **_facts(subject),
             "findings": [
                 {"level": finding.level, "check": finding.check, "text": finding.text} for finding in findings
@@ -83,6 +90,8 @@ def _conclusion(findings: Sequence[Finding], in_colour: bool) -> str:
     faults = sum(finding.level is Level.FAULT for finding in findings)
     if faults:
         return _paint(f"DOES NOT VERIFY: {faults} {'fault' if faults == 1 else 'faults'}", Level.FAULT, in_colour)
+    if is_lost(findings):
+        return _paint("VERIFIED, BUT AN ENTRY WAS LOST", Level.LOST, in_colour)
     return _paint("VERIFIED", Level.OK, in_colour)
 
 

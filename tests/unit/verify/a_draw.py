@@ -21,6 +21,7 @@ from tiketi_runtime.contracts.draw_file import (
     BeaconValue,
     DrawFacts,
     DrawFile,
+    Loss,
     NamedBeacon,
     ReceiptClaims,
     SignedFacts,
@@ -71,6 +72,12 @@ def draw_of(buyers: Sequence[str | None], beacon: BeaconSheet | None = BEACON, *
     return draw_of_leaves(leaves, beacon, **changes)
 
 
+def a_loss(**changes: Any) -> Loss:
+    """Of Redis, half a minute before the entries closed, after the receipts below were given."""
+    told = {"epoch": 2, "at": CLOSED_AT - timedelta(seconds=30), "numbers_to": 20_000, "waiting": 9}
+    return Loss.model_validate({**told, **changes})
+
+
 def draw_of_leaves(leaves: Sequence[bytes], beacon: BeaconSheet | None = BEACON, **changes: Any) -> DrawFile:
     secret, root = DRAW_KEY.secret(EVENT, PUBLIC), root_of(leaves)
     value = beacon_value(beacon)
@@ -95,10 +102,13 @@ def draw_of_leaves(leaves: Sequence[bytes], beacon: BeaconSheet | None = BEACON,
             "closed_at": CLOSED_AT,
             "fixed_at": FIXED_AT,
             "drawn_at": FIXED_AT + timedelta(seconds=10),
+            "losses": (),
             **changes,
         }
     )
-    return DrawFile(facts=sign(facts), leaves=tuple(leaf.hex() for leaf in leaves))
+    return DrawFile(
+        format="tiketi-draw", version=facts.version, facts=sign(facts), leaves=tuple(leaf.hex() for leaf in leaves)
+    )
 
 
 def receipt_of(seq: int, buyer: str, signer: TokenSigner = SIGNER, **changes: Any) -> str:
@@ -114,6 +124,7 @@ def receipt_of(seq: int, buyer: str, signer: TokenSigner = SIGNER, **changes: An
             "commitment": commitment_of(DRAW_KEY.secret(EVENT, PUBLIC)).hex(),
             "joined_at": int((CLOSED_AT - timedelta(minutes=1)).timestamp() * 1000),
             "beacon": BEACON,
+            "epoch": 1,
             **changes,
         }
     )

@@ -14,6 +14,7 @@ from tests.unit.verify.a_draw import (
     FIXED_AT,
     STRANGER,
     Desk,
+    a_loss,
     draw_of,
     draw_of_leaves,
     leaf_of,
@@ -39,10 +40,63 @@ def test_draws_of_hardly_anybody_verify(desk: Desk, n: int) -> None:
     assert desk.verify(draw_of(BUYERS[:n])).code == 0
 
 
-def test_holes_are_counted_and_no_fault(desk: Desk) -> None:
-    said = desk.verify(draw_of([BUYERS[0], None, None, BUYERS[3]]))
+def test_holes_are_counted_and_no_fault_after_a_loss(desk: Desk) -> None:
+    gone = draw_of([BUYERS[0], None, None, BUYERS[3]], losses=(a_loss(),))
+    said = desk.verify(gone)
     assert said.code == 0
-    assert "4 numbers, 2 of them nobody's" in said.out
+    text = " ".join(said.out.split())
+    assert "4 numbers, 2 of them nobody's" in text
+    assert "warning losses Redis lost who waited once: 2026-11-01 09:59:30Z, 9 waited" in text
+    assert "2 numbers of before the last one are in the draw; 9 buyers waited then" in text
+
+
+def test_holes_without_a_loss_are_a_fault(desk: Desk) -> None:
+    said = desk.verify(draw_of([BUYERS[0], None, None, BUYERS[3]]))
+    assert said.faults == ["entries"]
+    assert "2 numbers are nobody's, and no loss is told" in " ".join(said.out.split())
+
+
+def test_losses_that_contradict_each_other_or_the_draw_are_a_fault(desk: Desk) -> None:
+    first, second = a_loss(), a_loss(epoch=3, at=FIXED_AT, numbers_to=40_000)
+    assert desk.verify(draw_of(BUYERS, losses=(first, second))).code == 0
+    for losses in (
+        (second, first),
+        (first, first),
+        (first, a_loss(epoch=3, numbers_to=19_999)),
+        (first, a_loss(epoch=3, at=first.at - timedelta(minutes=1))),
+        (a_loss(at=FIXED_AT + timedelta(minutes=1)),),
+    ):
+        assert desk.verify(draw_of(BUYERS, losses=losses)).faults == ["losses"]
+
+
+def test_losses_are_part_of_what_is_signed(desk: Desk) -> None:
+    file = document(draw_of(BUYERS))
+    file["facts"]["losses"] = document(draw_of(BUYERS, losses=(a_loss(),)))["facts"]["losses"]
+    said = desk.verify(file)
+    assert said.faults == ["statement"]
+    assert "says something else of: losses" in said.out
+
+
+def test_a_file_of_version_1_tells_no_losses_and_is_read_as_such(desk: Desk) -> None:
+    file = document(draw_of(BUYERS, losses=None))
+    assert file["version"] == 1
+    assert "losses" not in file["facts"]
+    said = desk.verify(file)
+    assert said.code == 0
+    assert "a file of version 1 tells none" in said.out
+    for version, losses in ((2, None), (1, ())):
+        said = desk.verify({**document(draw_of(BUYERS, losses=losses)), "version": version})
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert f"facts: it has {'no ' if losses is None else ''}losses, unlike files of version {version}" in said.err
+
+
+@pytest.mark.parametrize("name", ["version", "facts", "leaves"])
+def test_a_field_of_its_head_that_is_missing_is_named(desk: Desk, name: str) -> None:
+    file = document(draw_of(BUYERS))
+    del file[name]
+    said = desk.verify(file)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert f"draw.json: {name}: Field required" in said.err
 
 
 def test_without_a_beacon_the_operator_is_trusted_and_it_says_so(desk: Desk) -> None:
@@ -122,7 +176,7 @@ def test_programs_are_answered_in_json(desk: Desk) -> None:
 # --- Tampered ones: every field of the file, one after the other
 
 
-FIELDS = list(paths(document(draw_of(BUYERS))))
+FIELDS = list(paths(document(draw_of(BUYERS, losses=(a_loss(),)))))
 
 
 def test_the_tampering_below_reaches_every_field() -> None:
@@ -130,13 +184,14 @@ def test_the_tampering_below_reaches_every_field() -> None:
         *("format", "version", "event", "line", "entries", "commitment", "root", "secret", "key", "statement"),
         *("chain", "round", "randomness", "signature", "previousSignature", "namedAt"),
         *("committedAt", "drawAt", "closedAt", "fixedAt", "drawnAt"),
+        *("epoch", "at", "numbersTo", "waiting"),
     }
     assert len([path for path in FIELDS if path[0] == "leaves"]) == 12
 
 
 @pytest.mark.parametrize("path", FIELDS, ids=lambda path: ".".join(map(str, path)))
 def test_a_change_of_any_field_is_found(desk: Desk, path: tuple[str | int, ...]) -> None:
-    said = desk.verify(changed(document(draw_of(BUYERS)), path))
+    said = desk.verify(changed(document(draw_of(BUYERS, losses=(a_loss(),))), path))
     assert said.code in (1, 2)
     assert said.code == 2 if path in (("format",), ("version",)) else said.faults, said.out + said.err
 
@@ -147,7 +202,7 @@ def test_even_without_keys(desk: Desk, path: tuple[str | int, ...]) -> None:
     if path == ("facts", "statement"):
         return
     desk.options = desk.options[2:]
-    assert desk.verify(changed(document(draw_of(BUYERS)), path)).code in (1, 2)
+    assert desk.verify(changed(document(draw_of(BUYERS, losses=(a_loss(),))), path)).code in (1, 2)
 
 
 def test_facts_that_were_changed_with_their_statement_are_found_by_the_keys(desk: Desk) -> None:

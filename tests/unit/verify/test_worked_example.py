@@ -28,4 +28,4 @@ def test_the_page_shows_what_the_commands_say(block: str, tmp_path: Path) -> Non
 
 
 def test_the_page_has_commands() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5

@@ -80,7 +80,7 @@ class LiveLine:
     @property
     def is_over(self) -> bool:
         """Nothing is left to wait for."""
-        return self.state.get("phase") in ("SoldOut", "Closed")
+        return self.state.get("phase") in ("SoldOut", "Closed", "Cancelled")
 
     @property
     def position(self) -> int | None:

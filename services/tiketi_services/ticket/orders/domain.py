@@ -75,12 +75,6 @@ class SalePaused(Conflict):
     code, title, retryable = "sale-paused", "Sale paused", True
 
 
-class EventCancelled(Conflict):
-    """The event does not take place: nothing is held or ordered any more, and whoever has paid gets the money back."""
-
-    code, title = "event-cancelled", "Event cancelled"
-
-
 class HoldNotFound(NotFound):
     """There is no such hold, or it is another buyer's."""
 
@@ -356,11 +350,6 @@ class Outcome:
 def sale_paused() -> SalePaused:
     """The refusal while the organiser has paused the sale, or its books do not agree."""
     return SalePaused("The sale is paused. Your session goes on; try again shortly.", retryAfter=5)
-
-
-def event_cancelled() -> EventCancelled:
-    """The refusal once the event is cancelled."""
-    return EventCancelled("The event is cancelled. Whoever has paid gets the money back.")
 
 
 def line_on_sale(sale: SaleSheet, line: Line) -> LineSheet:

@@ -15,7 +15,6 @@ from tiketi_runtime.web import bearer_identity
 from tiketi_services.ticket.orders import usecases
 from tiketi_services.ticket.orders.domain import (
     AlreadyOrdered,
-    EventCancelled,
     ExtensionsUsedUp,
     HoldChanged,
     HoldExpired,
@@ -53,7 +52,7 @@ from tiketi_services.ticket.orders.schemas import (
 from tiketi_services.ticket.orders.usecases import BoxOffice
 from tiketi_services.ticket.queue.domain import AdmissionExpired, NotAdmitted, Recovering, SaleClosed
 from tiketi_services.ticket.queue.refusals import Kinds, documented
-from tiketi_services.ticket.sales.domain import UnknownEvent
+from tiketi_services.ticket.sales.domain import EventCancelled, UnknownEvent
 
 _MOST_KEY_CHARACTERS = 200
 _MOST_NAME_CHARACTERS = 100

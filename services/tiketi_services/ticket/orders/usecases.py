@@ -47,7 +47,6 @@ from tiketi_services.ticket.orders.domain import (
     Ticket,
     Wish,
     check_seats,
-    event_cancelled,
     limit_reached,
     line_on_sale,
     sale_paused,
@@ -57,6 +56,7 @@ from tiketi_services.ticket.orders.repository import Keeping, OrderBook, Placing
 from tiketi_services.ticket.orders.seat_maps import SeatMaps
 from tiketi_services.ticket.queue.admissions import Admissions
 from tiketi_services.ticket.queue.domain import SaleClosed
+from tiketi_services.ticket.sales.domain import event_cancelled
 from tiketi_services.ticket.sales.sales import Sales
 
 INTENT: Final = "payment-intent+jwt"

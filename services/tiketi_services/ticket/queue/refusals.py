@@ -22,7 +22,7 @@ from tiketi_services.ticket.queue.domain import (
 )
 from tiketi_services.ticket.queue.gates.codes import CodeNeeded, TooManyCodes, WrongCode
 from tiketi_services.ticket.queue.gates.gate import WorkNeeded
-from tiketi_services.ticket.sales.domain import UnknownEvent
+from tiketi_services.ticket.sales.domain import EventCancelled, UnknownEvent
 
 __all__ = ["OF_CLAIM", "OF_HEARTBEAT", "OF_JOIN", "OF_LEAVE", "OF_STATE", "Kinds", "documented"]
 
@@ -32,9 +32,9 @@ _OF_RECEIPT: Final[Kinds] = (*_OF_ANY, ForeignReceipt)
 
 OF_JOIN: Final[Kinds] = (
     *_OF_RECEIPT, EmailNotVerified, CodeNeeded, WrongCode, TooManyCodes, QueueNotOpen, QueueClosed, SaleClosed,
-    AlreadyAdmitted, WorkNeeded, NotReady,
+    AlreadyAdmitted, EventCancelled, WorkNeeded, NotReady,
 )  # fmt: skip
-OF_CLAIM: Final[Kinds] = (*_OF_RECEIPT, StaleReceipt, NotInLine, AlreadyAdmitted, SaleClosed, NotReady)
-OF_HEARTBEAT: Final[Kinds] = (*_OF_RECEIPT, NotInLine)
+OF_CLAIM: Final[Kinds] = (*_OF_RECEIPT, StaleReceipt, NotInLine, AlreadyAdmitted, SaleClosed, EventCancelled, NotReady)
+OF_HEARTBEAT: Final[Kinds] = (*_OF_RECEIPT, StaleReceipt, NotInLine, EventCancelled)
 OF_LEAVE: Final[Kinds] = _OF_RECEIPT
 OF_STATE: Final[Kinds] = (UnknownEvent, UnknownLine, InvalidRequest, Unavailable, Recovering, NotReady)

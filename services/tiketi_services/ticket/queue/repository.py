@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -85,6 +85,20 @@ class Session:
     """The end (ms) of a session that is live, or None when it is over."""
 
     ends: int | None
+
+
+Shown = tuple[BuyerId, Seq]
+"""A buyer, and the number that the buyer's page shows; 0: none that is to be looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat found."""
+
+    absent: Sequence[BuyerId]
+    """Those who are not in line."""
+    moved: Mapping[Shown, Seq]
+    """For whom another number counts than is shown: after a loss of Redis one account can have got two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +248,12 @@ class Lines:
         keys = keys_of(event, line).give_back
         return bool(await self._run("give_back", event, keys, [buyer, session, entry]))
 
-    async def heartbeat(self, event: EventId, line: Line, buyers: Sequence[BuyerId]) -> list[BuyerId]:
-        """Note that these buyers (MOST_BEATS at most) are alive; returns those who are not in line."""
-        absent = await self._run("heartbeat", event, keys_of(event, line).heartbeat, buyers)
-        return [buyers[index - 1] for index in absent]
+    async def heartbeat(self, event: EventId, line: Line, shown: Sequence[Shown]) -> Beat:
+        """Note that these buyers (MOST_BEATS at most) are alive; tells of those who are not in line, or not there."""
+        words = [word for each in shown for word in each]
+        news = await self._run("heartbeat", event, keys_of(event, line).heartbeat, words)
+        found = [(shown[index - 1], Seq(seq)) for index, seq in zip(news[::2], news[1::2], strict=True)]
+        return Beat([buyer for (buyer, _), seq in found if seq == 0], {each: seq for each, seq in found if seq > 0})
 
     async def whereabouts(self, event: EventId, line: Line, buyers: Sequence[BuyerId]) -> list[Whereabouts]:
         """Where these buyers (MOST_BEATS at most) are, who are not in line."""

@@ -16,11 +16,20 @@ from tiketi_runtime.contracts.identity import BuyerId, event_id
 from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
 from tiketi_runtime.edge import JsonBytes, body_of
 from tiketi_runtime.errors import InvalidRequest
+from tiketi_runtime.outages import is_outage
 from tiketi_runtime.problems import MalformedJson
 from tiketi_runtime.security import Identity
 from tiketi_runtime.web import bearer_identity, client_address
 from tiketi_services.ticket.queue import usecases
-from tiketi_services.ticket.queue.domain import Applicant, JoinRequest, Place, Standing, WorkProof, find_line
+from tiketi_services.ticket.queue.domain import (
+    Applicant,
+    JoinRequest,
+    Place,
+    Recovering,
+    Standing,
+    WorkProof,
+    find_line,
+)
 from tiketi_services.ticket.queue.gates.work import network_of
 from tiketi_services.ticket.queue.open_door import utc_now
 from tiketi_services.ticket.queue.places.positions import group_of
@@ -37,6 +46,7 @@ from tiketi_services.ticket.queue.schemas import (
 )
 from tiketi_services.ticket.queue.usecases import Queue
 from tiketi_services.ticket.sales.conditional import cacheable
+from tiketi_services.ticket.sales.domain import is_cancelled
 from tiketi_services.ticket.sales.sales import Sales
 
 router = APIRouter(prefix="/events/{namespace}/{name}/queue/{line}", tags=["queue"])
@@ -122,19 +132,23 @@ async def _state_after(states: States, sale: SaleSheet, line: LineSheet, place: 
 
 @router.get("/state", response_model=StateView, openapi_extra=_takes(_GROUP, refuses=OF_STATE))
 async def state(request: Request) -> Response:
-    """The line as everybody sees it; for clients without a live connection. Ask once a second at most."""
+    """The line as everybody sees it; for clients without a live connection. Ask once a second at most.
+
+    `phase` is `Cancelled` once the event is: there is nothing to wait for any more.
+    """
     sale, line = await _sale_and_line(request)
     message = await _told(request, sale, find_line(sale, line), _group(request))
     return cacheable(request, message.body, message.tag)
 
 
 async def _told(request: Request, sale: SaleSheet, line: LineSheet, group: int | None) -> StateMessage:
-    """The line; or what can be told without it, while buyers come in past it."""
+    """The line; or what can be told without it, while buyers come in past it, or the event is cancelled."""
     states, door = _states(request), _queue(request).door
     try:
         return await states.current(sale, line, group)
     except Exception as error:
-        if not door.leads_past(sale.event, error):
+        is_told_anyway = is_cancelled(sale) and (isinstance(error, Recovering) or is_outage(error))
+        if not (is_told_anyway or door.leads_past(sale.event, error)):
             raise
     return states.unread(sale, line, utc_now())
 

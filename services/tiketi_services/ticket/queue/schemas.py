@@ -93,7 +93,10 @@ class StateView(_Body):
     line: str
     epoch: int
     version: int = Field(description="Grows with every change; ms.")
-    phase: Phase
+    phase: Phase = Field(
+        description="`Cancelled`: the event does not take place. Nobody is admitted, `join`, `claim` and `heartbeat`"
+        " are refused with 409 `event-cancelled`, and that is for ever, unlike `Paused`. `Delayed` is never told here."
+    )
     server_time: datetime
     opens_at: datetime
     closes_at: datetime
@@ -110,7 +113,7 @@ class StateView(_Body):
     free: int = Field(description="Places of this line's sections that could be bought now.")
     reach: ReachView | None
     message: str = Field(description="From the organiser.")
-    admission: Admission
+    admission: Admission = Field(description="`Paused` also while the sale is stopped, as that of a cancelled event.")
     group: int | None = Field(None, description="(place - 1) / 64, rounded down: ask with ?group=.")
     ahead: int | None = Field(None, description="Living buyers with a place before the group.")
     alive: str | None = Field(None, description="16 hex digits; bit k: place 64 group + 1 + k waits.")

@@ -112,7 +112,7 @@ class ScriptKeys:
             of.holding,
             its.crowded,
         ]
-        self.heartbeat = [*common, its.alive]
+        self.heartbeat = [*common, its.alive, its.places]
         self.admitted = [*common, its.claimed, of.active, of.sessions]
         self.whereabouts = [*common, its.places, its.claimed, of.active, of.sessions]
         self.offers = its.offers

@@ -23,6 +23,7 @@ from tiketi_services.ticket.queue.domain import (
     Place,
     Receipt,
     Recovering,
+    StaleReceipt,
     Turn,
     WorkProof,
     find_line,
@@ -32,6 +33,7 @@ from tiketi_services.ticket.queue.domain import (
 from tiketi_services.ticket.queue.proofs import Proofs
 from tiketi_services.ticket.queue.repository import Lines, NumbersUsedUp, Spent
 from tiketi_services.ticket.queue.terms import terms_of
+from tiketi_services.ticket.sales.domain import require_not_cancelled
 
 _PLACE_IS_BACK = "Your place was not used after all; claim it again."
 _TRIES = 3
@@ -156,18 +158,19 @@ async def join(
     Who has a place, or brings the receipt of one, is asked for nothing else. A new place may need a verified e-mail
     address, a code and work.
 
-    Raises UnknownLine, QueueNotOpen, QueueClosed, SaleClosed, AlreadyAdmitted, Recovering, NotReady; InvalidToken,
-    ForeignReceipt; EmailNotVerified, CodeNeeded, WrongCode, TooManyCodes, WorkNeeded.
+    Raises UnknownLine, QueueNotOpen, QueueClosed, SaleClosed, EventCancelled, AlreadyAdmitted, Recovering, NotReady;
+    InvalidToken, ForeignReceipt; EmailNotVerified, CodeNeeded, WrongCode, TooManyCodes, WorkNeeded.
     """
     line = find_line(sale, line_name)
     with metrics.labelled(metrics.JOIN_SECONDS, sale.event, line.name).time():
         try:
+            require_not_cancelled(sale)
             place = await _join_or_pass(queue, sale, line, applicant, request)
         except TiketiError as refusal:
             metrics.REFUSED_JOINS.labels(sale.event, line.name, refusal.code).inc()
             raise
     metrics.labelled(metrics.JOINS, sale.event, line.name).inc()
-    return place, _receipt_word(queue, sale, line, applicant.buyer, place)
+    return place, receipt_word(queue, sale, line, applicant.buyer, place)
 
 
 async def _join_or_pass(
@@ -225,10 +228,12 @@ async def claim(
     """Ask for admission; returns where the buyer stands, and the pass if that is admitted.
 
     A pass is answered only once PostgreSQL knows that the place is spent: no loss of Redis makes it live again.
-    Raises InvalidToken, ForeignReceipt, StaleReceipt, NotInLine, AlreadyAdmitted, SaleClosed, Recovering, NotReady.
+    Raises InvalidToken, ForeignReceipt, StaleReceipt, NotInLine, AlreadyAdmitted, SaleClosed, EventCancelled,
+    Recovering, NotReady.
     """
     line = find_line(sale, line_name)
     receipt = open_receipt(queue, sale, line_name, buyer, receipt_word)
+    require_not_cancelled(sale)
     with metrics.CLAIM_SECONDS.labels(sale.event, line.name).time():
         turn = await _claim_or_pass(queue, sale, line, receipt)
     metrics.CLAIMS.labels(sale.event, line.name, turn.standing).inc()
@@ -272,9 +277,17 @@ async def _claim(queue: Queue, sale: SaleSheet, line: LineSheet, receipt: Receip
 
 
 async def heartbeat(queue: Queue, sale: SaleSheet, line_name: str, buyer: BuyerId, receipt_word: str) -> None:
-    """Say that the buyer still waits. Raises InvalidToken, ForeignReceipt, NotInLine, Recovering."""
+    """Say that the buyer still waits.
+
+    Raises InvalidToken, ForeignReceipt, NotInLine, StaleReceipt, EventCancelled (there is nothing to wait for),
+    Recovering.
+    """
     receipt = open_receipt(queue, sale, line_name, buyer, receipt_word)
-    if await queue.lines.heartbeat(sale.event, receipt.line, [buyer]):
+    require_not_cancelled(sale)
+    beat = await queue.lines.heartbeat(sale.event, receipt.line, [(buyer, receipt.seq)])
+    if beat.moved:
+        raise StaleReceipt(f"Your place has the number {beat.moved[buyer, receipt.seq]}; join again for its receipt.")
+    if beat.absent:
         raise NotInLine(
             "You do not wait: you were admitted, left, or went silent. Your place is kept; join again to wait."
         )
@@ -328,7 +341,8 @@ async def _take_place(
     raise NotReady("The line is growing faster than it can be noted; try again.", retryAfter=1)
 
 
-def _receipt_word(queue: Queue, sale: SaleSheet, line: LineSheet, buyer: BuyerId, place: Place) -> str:
+def receipt_word(queue: Queue, sale: SaleSheet, line: LineSheet, buyer: BuyerId, place: Place) -> str:
+    """The receipt of this place, which must be the buyer's."""
     nonce = queue.draws.nonce(sale.event, line.name, place.seq, buyer)
     commitment = queue.draws.commitment(sale.event, line)
     return queue.proofs.receipt(

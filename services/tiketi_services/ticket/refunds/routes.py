@@ -18,7 +18,7 @@ from tiketi_services.ticket.orders.domain import (
     OrderNotFound,
     RequestInFlight,
 )
-from tiketi_services.ticket.orders.routes import Buyer, Event, IdempotencyKey, needs_key
+from tiketi_services.ticket.orders.routes import Buyer, IdempotencyKey, needs_key
 from tiketi_services.ticket.orders.schemas import RefundView
 from tiketi_services.ticket.queue.refusals import Kinds, documented
 from tiketi_services.ticket.refunds import usecases
@@ -38,6 +38,7 @@ from tiketi_services.ticket.refunds.schemas import (
 )
 from tiketi_services.ticket.refunds.usecases import RefundDesk
 from tiketi_services.ticket.sales.domain import UnknownEvent
+from tiketi_services.ticket.sales.routes import KnownEvent
 
 _OF_ANY: Final[Kinds] = (Unauthenticated, InvalidToken, InvalidRequest, Unavailable)
 _OF_BODY: Final[Kinds] = (*_OF_ANY, MalformedJson, TooLarge, IdempotencyKeyMissing)
@@ -76,7 +77,7 @@ async def refund_order(desk: Desk, buyer: Buyer, key: IdempotencyKey, order: UUI
     responses=_refuses(_OF_BODY, (RoleNeeded, UnknownEvent)),
 )
 async def refund_event(
-    desk: Desk, event: Event, organiser: Organiser, key: IdempotencyKey, body: OrganiserRequest
+    desk: Desk, organiser: Organiser, event: KnownEvent, key: IdempotencyKey, body: OrganiserRequest
 ) -> OrganiserView:
     """Give orders back, or everything if the event is cancelled. Needs the role organiser.
 
@@ -94,7 +95,7 @@ async def refund_event(
     )
 
 
-@router.get("/events/{namespace}/{name}/refunds", responses=_refuses(_OF_ANY, (RoleNeeded,)))
-async def show_progress(desk: Desk, event: Event, organiser: Organiser) -> ProgressView:
+@router.get("/events/{namespace}/{name}/refunds", responses=_refuses(_OF_ANY, (RoleNeeded, UnknownEvent)))
+async def show_progress(desk: Desk, organiser: Organiser, event: KnownEvent) -> ProgressView:
     """How far the refunds of an event are. Needs the role organiser."""
     return ProgressView.of(event, await desk.book.progress(event))

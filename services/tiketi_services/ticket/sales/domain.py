@@ -4,15 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from tiketi_runtime.contracts.identity import EventId
-from tiketi_runtime.errors import NotFound
+from tiketi_runtime.contracts.phase import phase_at
+from tiketi_runtime.contracts.sale_sheet import Admission, Phase, SaleSheet
+from tiketi_runtime.errors import Conflict, NotFound
 
 
 class UnknownEvent(NotFound):
     """No event of this namespace and name is registered."""
 
     code, title = "unknown-event", "Unknown event"
+
+
+class EventCancelled(Conflict):
+    """The event does not take place: nothing is sold any more, and whoever has paid gets the money back."""
+
+    code, title = "event-cancelled", "Event cancelled"
+
+
+def event_cancelled() -> EventCancelled:
+    """The refusal once the event is cancelled."""
+    return EventCancelled("The event is cancelled. Whoever has paid gets the money back.")
+
+
+class CancelledSale(SaleSheet):
+    """The sheet in force of an event that does not take place: paused, and never to go on."""
+
+
+def as_served(sheet: SaleSheet, *, is_cancelled: bool) -> SaleSheet:
+    """The sheet of a stopped sale: nobody is admitted, whatever the organiser's hand says."""
+    if not is_cancelled:
+        return sheet.model_copy(update={"admission": Admission.PAUSED})
+    content = {name: getattr(sheet, name) for name in SaleSheet.model_fields}
+    return CancelledSale.model_construct(**{**content, "admission": Admission.PAUSED})
+
+
+def is_cancelled(sale: SaleSheet) -> bool:
+    """Whether the event does not take place."""
+    return isinstance(sale, CancelledSale)
+
+
+def require_not_cancelled(sale: SaleSheet) -> None:
+    """Raises EventCancelled."""
+    if is_cancelled(sale):
+        raise event_cancelled()
+
+
+def phase_of(sale: SaleSheet, now: datetime, *, sold: int = 0) -> Phase:
+    """The phase as buyers are told it: ``Cancelled`` stays, whatever the clock says."""
+    return Phase.CANCELLED if is_cancelled(sale) else phase_at(sale, now, sold=sold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,10 @@ class SheetArchive:
         """Events whose sale was stopped; whether because they are cancelled, or else its books do not agree."""
         return {EventId(row["event"]): row["is_cancelled"] for row in await self._pool.fetch(self._sql["stopped"])}
 
+    async def is_known(self, event: EventId) -> bool:
+        """Whether the event was ever on sale, deleted or not."""
+        return bool(await self._pool.fetchval(self._sql["is_known"], event))
+
     async def adopt(self, sheet: SaleSheet) -> bool:
         """Keep the sheet, its event and its lines, in one transaction; False if the event was deleted since."""
         content = sheet.model_dump(mode="json", by_alias=True)

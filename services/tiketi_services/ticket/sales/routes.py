@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from tiketi_runtime.contracts.identity import event_id
+from tiketi_runtime.contracts.identity import EventId, event_id
 from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_runtime.refusals import refuses
 from tiketi_services.ticket.sales.conditional import cacheable, tag_of
@@ -35,6 +35,14 @@ async def sale_of(namespace: str, name: str, sales: Annotated[Sales, Depends(sal
     return await sales.sheet(event_id(namespace, name))
 
 
+async def known_event(namespace: str, name: str, sales: Annotated[Sales, Depends(sales_of)]) -> EventId:
+    """FastAPI dependency: the event the path names, which may have been deleted since. Raises UnknownEvent."""
+    event = event_id(namespace, name)
+    await sales.require_known(event)
+    return event
+
+
+KnownEvent = Annotated[EventId, Depends(known_event)]
 AllSales = Annotated[Sales, Depends(sales_of)]
 OpenSale = Annotated[SaleSheet, Depends(sale_of)]
 _UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "If-None-Match named this very answer."}}

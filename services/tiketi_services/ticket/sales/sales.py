@@ -12,10 +12,11 @@ from typing import Final
 
 from tiketi_runtime.background import every
 from tiketi_runtime.contracts.identity import EventId
-from tiketi_runtime.contracts.sale_sheet import Admission, SaleSheet
+from tiketi_runtime.contracts.sale_sheet import SaleSheet
 from tiketi_services.ticket.sales.domain import (
     Registry,
     UnknownEvent,
+    as_served,
     changed,
     missing,
     overtaken,
@@ -45,8 +46,8 @@ class Sales:
     A sale goes out of service only when the operator says that its object was deleted. Whatever else is missing in
     Redis was lost there, and is put back.
 
-    A sale that was stopped (``sale_stops``) is served as one that is paused: its books do not agree, or the event is
-    cancelled.
+    A sale that was stopped (``sale_stops``) is served as one that is paused, because its books do not agree, or as a
+    ``CancelledSale``.
     """
 
     def __init__(
@@ -86,6 +87,11 @@ class Sales:
             return MappingProxyType(self._sheets)
         return {event: self._in_force(sheet) for event, sheet in self._sheets.items()}
 
+    async def require_known(self, event: EventId) -> None:
+        """Raises UnknownEvent if the event never was on sale here. One that was deleted is known."""
+        if event not in self._sheets and not await self._archive.is_known(event):
+            raise UnknownEvent(f"There is no event {event}, and there never was.")
+
     def is_cancelled(self, event: EventId) -> bool:
         """Whether the event does not take place, as far as this process has heard."""
         return self._stopped.get(event, False)
@@ -124,8 +130,10 @@ class Sales:
         stopped = await self._archive.stopped()
         for event in stopped.keys() ^ self._stopped.keys():
             log.warning("sale stopped" if event in stopped else "sale goes on", extra={"event": event})
+        self._paused = {
+            event: sheet for event, sheet in self._paused.items() if stopped.get(event) == self._stopped.get(event)
+        }
         self._stopped = stopped
-        self._paused = {event: sheet for event, sheet in self._paused.items() if event in stopped}
 
     async def refresh(self) -> None:
         """Adopt every new sheet, forget deleted events, put back what Redis lost."""
@@ -149,7 +157,7 @@ class Sales:
             return sheet
         paused = self._paused.get(sheet.event)
         if paused is None or paused.version != sheet.version:
-            paused = self._paused[sheet.event] = sheet.model_copy(update={"admission": Admission.PAUSED})
+            paused = self._paused[sheet.event] = as_served(sheet, is_cancelled=self._stopped[sheet.event])
         return paused
 
     def _versions(self) -> dict[EventId, int]:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from tiketi_runtime.contracts.identity import namespace_and_name
-from tiketi_runtime.contracts.phase import phase_at
 from tiketi_runtime.contracts.sale_sheet import LineSheet, Phase, QueueingMethod, SaleSheet, VenueSheet
 from tiketi_runtime.contracts.seating import Section
+from tiketi_services.ticket.sales.domain import phase_of
 
 
 class View(BaseModel):
@@ -45,7 +45,7 @@ class EventSummary(View):
             starts_at=sale.starts_at,
             opens_at=sale.opens_at,
             closes_at=sale.closes_at,
-            phase=phase_at(sale, now, sold=sold),
+            phase=phase_of(sale, now, sold=sold),
         )
 
 

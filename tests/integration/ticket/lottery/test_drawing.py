@@ -10,12 +10,12 @@ import pytest
 from tests.integration.ticket.lottery.stage import DRAW_KEY, Crash, Crashing, Stage, names, order_of
 
 from tiketi_runtime.contracts.draw import Draw, DrawKey, commitment_of, order_key
-from tiketi_runtime.contracts.draw_file import DRAW_TYP, Trust
+from tiketi_runtime.contracts.draw_file import DRAW_TYP, Loss, Trust
 from tiketi_runtime.contracts.identity import PUBLIC, BuyerId, EventId, Line
 from tiketi_runtime.contracts.merkle import root_of
 from tiketi_runtime.security import TokenVerifier
 from tiketi_services.ticket.queue import metrics
-from tiketi_services.ticket.queue.lottery.draws import DrawArchive, Entries
+from tiketi_services.ticket.queue.lottery.draws import DrawArchive, Entries, file_head
 
 ALMOST = timedelta(seconds=9)
 """Before the draw: near enough that a pod, whose clock may be wrong, asks Redis; far enough for every machine."""
@@ -33,6 +33,75 @@ async def test_the_operator_is_bound_before_anybody_can_join(stage: Stage) -> No
     assert (notice.n, notice.root, notice.secret, notice.drawn_at) == (None, None, None, None)
     assert secret.hex() not in str(await stage.redis.hgetall(stage.keys.draws))
     assert await stage.latch() == {}
+
+
+NOTE_LOSS = (
+    "INSERT INTO line_losses (event, line, epoch, numbers_to, waiting) VALUES ($1, 'public', $2, $3, $4)"
+    " RETURNING lost_at"
+)
+
+
+async def test_the_file_tells_every_loss_by_which_entries_may_be_missing(stage: Stage) -> None:
+    at = await stage.pool.fetchval(NOTE_LOSS, stage.event, 3, 20_000, 7)
+    await stage.pool.fetchval(NOTE_LOSS, stage.event, 5, 40_000, 2)
+    await stage.begin(epoch=4)
+    await stage.join(*names(3))
+    round_to_come = stage.next_round(timedelta(hours=1))
+    stage.announce(beacon=round_to_come)
+    await stage.pod().step()
+    told = (await stage.notice()).losses
+    assert told == (Loss(epoch=3, at=at, numbers_to=20_000, waiting=7),), "with the root, before the secret is shown"
+    assert (await stage.notice()).secret is None
+    notes: Any = await stage.redis.xrange(stage.keys.notes)
+    assert b"Redis was lost once before" in notes[0][1][b"message"]
+    stage.announce(version=2)
+    await stage.pod().step()
+    facts = await stage.facts()
+    assert facts.losses == told
+    jwks = TokenVerifier.of(stage.signer.jwks())
+    assert (await jwks.verify(facts.statement, DRAW_TYP, "tiketi-ticket"))["losses"] == [
+        told[0].model_dump(mode="json", by_alias=True)
+    ]
+
+
+async def test_a_draw_of_before_losses_were_noted_does_not_say_that_there_were_none(stage: Stage) -> None:
+    stage.announce(draw_in=timedelta(hours=1))
+    await stage.pod().step()
+    await stage.pool.execute("UPDATE draws SET tells_losses = false WHERE event = $1", stage.event)
+    stage.announce(version=2)
+    await stage.join(*names(3))
+    await stage.pod().step()
+    facts = await stage.facts()
+    assert (facts.losses, facts.version) == (None, 1)
+    head = file_head(facts)
+    assert b'"version":1' in head
+    assert b"losses" not in head
+
+
+class Lossy(Entries):
+    """Redis is lost while they are read, once."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.redis)
+        self._stage = stage
+        self.is_lost = False
+
+    async def buyers(self, event: EventId, line: Line, n: int) -> list[BuyerId | None]:
+        if self.is_lost:
+            return await super().buyers(event, line, n)
+        self.is_lost = True
+        await self._stage.begin(epoch=2)
+        return [None] * n
+
+
+async def test_entries_that_were_read_while_redis_was_lost_are_read_again(stage: Stage) -> None:
+    await stage.join(*names(3))
+    pod = stage.pod(entries=Lossy(stage))
+    await pod.step()
+    assert (await stage.record()).fixed is None
+    await pod.step()
+    await stage.facts()
+    assert await stage.leaves(3) == [stage.leaf(seq, buyer) for seq, buyer in enumerate(names(3), start=1)]
 
 
 async def test_a_line_without_a_draw_is_not_committed_to(stage: Stage) -> None:

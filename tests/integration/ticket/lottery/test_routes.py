@@ -121,6 +121,39 @@ async def test_a_draw_can_be_checked_by_every_buyer(
     assert said.count("is in the draw and has place") == 5
 
 
+async def test_a_number_that_was_lost_with_redis_is_told_from_a_dropped_one(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await publish(service.redis, lottery("lost", draw_in=timedelta(seconds=9)))
+    await service.until_served("lost")
+    sealed = {buyer: (await service.join("demo/lost", buyer)).body["receipt"] for buyer in ("anna", "boris", "carla")}
+    signed = {buyer: await signed_receipt(service, "lost", buyer) for buyer in sealed}
+    for key in [key async for key in service.redis.scan_iter(EventKeys(event_id("demo", "lost")).pattern)]:
+        await service.redis.delete(key)
+    await service.until_served("lost", epoch=2)
+    join = "/events/demo/lost/queue/public/join"
+    assert (await service.post(join, "anna", {"receipt": sealed["anna"]})).body["seq"] == 1
+    anew = (await service.join("demo/lost", "carla")).body
+    signed["carla-anew"] = await signed_receipt(service, "lost", "carla")
+    assert anew["seq"] > 3
+    await answered(service, "lost", lambda answer: answer.status == 200)
+    async with service.http.get(service.url + DRAW.format("lost")) as answer:
+        (tmp_path / "draw.json").write_bytes(await answer.read())
+    (tmp_path / "keys.json").write_text(json.dumps((await service.get("/.well-known/jwks.json")).body))
+    codes, texts = {}, {}
+    for name, word in signed.items():
+        (tmp_path / f"{name}.jwt").write_text(word)
+        files = ["draw.json", "--keys", "keys.json", "--receipt", f"{name}.jwt"]
+        arguments = ["verify", *(word if word.startswith("-") else str(tmp_path / word) for word in files)]
+        with pytest.raises(SystemExit) as end:
+            await asyncio.to_thread(main, arguments)
+        codes[name], texts[name] = end.value.code, " ".join(capsys.readouterr().out.split())
+    assert codes == {"anna": 0, "boris": 3, "carla": 3, "carla-anew": 0}, texts
+    assert "number 2 was lost in the loss of" in texts["boris"]
+    assert "dropped" not in texts["boris"]
+    assert "Redis lost who waited once" in texts["anna"]
+
+
 async def test_places_told_after_the_draw_are_those_of_the_file(service: Service, drawn: Make) -> None:
     await drawn("told", names(5))
     file = DrawFile.model_validate((await service.get(DRAW.format("told"))).body)

@@ -118,7 +118,8 @@ class Scene:
         return (await self.lines.leave(self.terms.event, self.terms.line, buyer)).was_there
 
     async def beat(self, *buyers: BuyerId) -> list[BuyerId]:
-        return await self.lines.heartbeat(self.terms.event, self.terms.line, buyers)
+        shown = [(buyer, Seq(0)) for buyer in buyers]
+        return list((await self.lines.heartbeat(self.terms.event, self.terms.line, shown)).absent)
 
     async def count(self, name: str) -> int:
         return int(await self.redis.hget(self.keys.counts, name) or 0)

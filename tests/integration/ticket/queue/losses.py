@@ -251,7 +251,7 @@ class Hall:
 @asynccontextmanager
 async def hall(url: str, pool: Pool, *, pods: int = 2) -> AsyncIterator[Hall]:
     """A hall whose line has begun. Whatever was in the database is gone."""
-    await pool.execute("TRUNCATE events, lines, sale_sheets, claims, draws")
+    await pool.execute("TRUNCATE events, lines, line_losses, sale_sheets, claims, draws")
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(runtime_redis.connect(url)) for _ in range(pods)]
         made = Hall(clients[0], pool, [Pod(client, pool) for client in clients], EVENT)

@@ -60,12 +60,12 @@ class Service:
                 return read
             await asyncio.sleep(0.1)  # more came at once than the entrance lets in
 
-    async def until_served(self, name: str) -> None:
-        """Wait until the public line of ``demo/<name>`` answers: its memory in Redis has been built."""
+    async def until_served(self, name: str, epoch: int = 1) -> None:
+        """Wait until the public line of ``demo/<name>`` answers: its memory in Redis was built, ``epoch`` times."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 answer = await self.get(f"/events/demo/{name}/queue/public/state")
-                if answer.status == 200 and answer.body["epoch"] > 0:
+                if answer.status == 200 and answer.body["epoch"] >= epoch:
                     return
                 await asyncio.sleep(0.05)
 

@@ -37,6 +37,7 @@ CONNECT = f"40{NAMESPACE}," + json.dumps({"line": "public"})
         ({"line": "vip"}, "unknown-line"),
         ({"line": "public", "token": "x"}, "invalid-request"),
         ({"line": "public", "token": "x", "receipt": "y"}, "invalid-token"),
+        ({"line": "public", "token": "W10.e30.AA", "receipt": "y"}, "invalid-token"),
         ({"line": "public", "token": {"a": 1}, "receipt": "y"}, "invalid-request"),
     ],
 )
@@ -46,6 +47,21 @@ async def test_a_connection_that_proves_nothing_is_refused(
     with pytest.raises(SocketRefused):
         await page.open(service, "demo/show", auth)
     assert page.refusals[0]["data"]["code"] == code
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c", "W10.e30.AA", "eyJhbGciOiJub25lIn0.e30.", "\udc80"])
+async def test_a_token_that_is_none_is_refused_in_plain_words_the_same_as_over_http(
+    service: Service, page: Page, token: str
+) -> None:
+    with pytest.raises(SocketRefused):
+        await page.open(service, "demo/show", {"line": "public", "token": token, "receipt": "y"})
+    plain = "The token is not valid: it is no signed token, or was cut short."
+    [refused] = page.refusals
+    assert (refused["message"], refused["data"]["code"]) == (plain, "invalid-token")
+    if token.isascii():
+        headers = {"authorization": f"Bearer {token}"}
+        answer = await service.post("/events/demo/show/queue/public/join", None, None, **headers)
+        assert (answer.status, answer.body["code"], answer.body["detail"]) == (401, "invalid-token", plain)
 
 
 async def test_a_receipt_of_another_buyer_opens_no_connection(service: Service, page: Page) -> None:

@@ -99,6 +99,67 @@ async def test_a_drawn_place_is_told_to_every_page_with_a_position_of_its_own(
     assert (late.body["seq"], late.body["place"]) == (6, 6)
 
 
+async def test_two_devices_of_one_account_show_the_same_place_after_a_loss(service: Service, pages: list[Page]) -> None:
+    """The second one came back without the receipt and got a new number; then the first one brought the receipt."""
+    await publish(service.redis, a_sale("pair"))
+    await service.until_served("pair")
+    kept = (await a_crowd(service, "demo/pair", ["other", "pair"]))["pair"]
+    await service.redis.flushdb()
+    await service.until_served("pair", epoch=2)
+    anew = await service.credentials("demo/pair", "pair")
+    first, second, *_ = pages
+    await second.open(service, "demo/pair", anew)
+    place = await second.next_place()
+    assert place["seq"] > 2
+    await first.open(service, "demo/pair", kept)
+    assert await first.next_place() == {"seq": 2, "place": 2}
+    told = await second.next_place(1)
+    assert (told["seq"], told["place"]) == (2, 2)
+    await second.until_state(lambda state: state.get("group") == 0)
+    line = "/events/demo/pair/queue/public"
+    for stale in ("heartbeat", "claim"):
+        refused = await service.post(f"{line}/{stale}", "pair", {"receipt": anew["receipt"]})
+        assert (refused.status, refused.body["code"]) == (409, "stale-receipt")
+    assert (await service.post(f"{line}/heartbeat", "pair", {"receipt": told["receipt"]})).status == 204
+    assert (await service.claim_until_admitted("demo/pair", "pair", told["receipt"])).body["status"] == "admitted"
+    assert len(first.places) == 1, "it was right all along"
+
+
+async def test_a_page_that_connects_with_a_number_given_up_is_told_the_one_that_counts(
+    service: Service, pages: list[Page]
+) -> None:
+    await publish(service.redis, a_sale("given-up", opens_in=timedelta(minutes=10)))
+    await service.until_served("given-up")
+    kept = (await a_crowd(service, "demo/given-up", ["other", "pair"]))["pair"]
+    await service.redis.flushdb()
+    await service.until_served("given-up", epoch=2)
+    anew = await service.credentials("demo/given-up", "pair")
+    join = "/events/demo/given-up/queue/public/join"
+    assert (await service.post(join, "pair", {"receipt": kept["receipt"]})).body["seq"] == 2
+    await pages[0].open(service, "demo/given-up", anew)
+    told = await pages[0].next_place()
+    assert (told["seq"], told["place"]) == (2, 2)
+    await pages[1].open(service, "demo/given-up", {**anew, "receipt": told["receipt"]})
+    assert await pages[1].next_place() == {"seq": 2, "place": 2}
+
+
+async def test_an_open_page_does_not_lose_its_earlier_place_to_a_device_that_joined_anew(
+    service: Service, pages: list[Page]
+) -> None:
+    await publish(service.redis, a_sale("earlier", opens_in=timedelta(minutes=10)))
+    await service.until_served("earlier")
+    crowd = await a_crowd(service, "demo/earlier", ["other", "pair"])
+    await pages[0].open(service, "demo/earlier", crowd["pair"])
+    assert await pages[0].next_place() == {"seq": 2, "place": 2}
+    line = EventKeys(event_id("demo", "earlier")).line(PUBLIC)
+    await service.redis.hset(line.places, "pair", 900)  # as if another device had been faster after a loss
+    async with asyncio.timeout(PATIENCE):
+        while await service.redis.hget(line.places, "pair") != b"2":  # noqa: ASYNC110 - Redis is asked
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(HEARTBEAT.total_seconds())
+    assert pages[0].places == [{"seq": 2, "place": 2}]
+
+
 async def test_pages_stay_and_keep_their_places_over_a_loss_of_redis(service: Service, pages: list[Page]) -> None:
     sale = a_sale("lossy", opens_in=timedelta(minutes=10))
     await publish(service.redis, sale)

@@ -342,6 +342,35 @@ async def test_presenting_a_receipt_brings_nobody_back_who_left(show: Hall) -> N
     assert await show.redis.bitcount(show.line.living) == len(CROWD) - 1
 
 
+async def test_a_loss_is_noted_once_with_what_it_can_have_taken(show: Hall, tables: Pool) -> None:
+    await show.note_living()
+    await show.redis.flushall()
+    epoch = await begin(show, MOMENT)
+    assert await show.pod.marks.fence(show.event, epoch)
+    await asyncio.sleep(MOMENT.total_seconds())
+    await show.recover()
+    assert await show.epoch() == epoch + 1, "by a second attempt"
+    noted = (
+        "SELECT epoch, numbers_to, waiting, clock_timestamp() - lost_at < '1 minute' FROM line_losses ORDER BY epoch"
+    )
+    assert list(map(tuple, await tables.fetch(noted))) == [(epoch, BLOCK, len(CROWD), True)]
+    await show.redis.flushall()
+    await show.recover()
+    assert list(map(tuple, await tables.fetch(noted)))[1:] == [(epoch + 2, 2 * BLOCK, len(CROWD), True)]
+
+
+async def test_of_two_places_an_entry_of_a_draw_stays(show: Hall) -> None:
+    """An earlier number that was lost is nobody's in the draw: there is no choice between the two."""
+    await show.redis.flushall()
+    await show.recover()
+    place = await show.pod.lines.join(show.terms, None, CROWD[7])
+    assert place is not None
+    await show.redis.hset(show.line.draw, mapping={"n": place.seq, "at": 1, "ready": 1})
+    earlier = [(CROWD[7], show.seqs[CROWD[7]])]
+    assert await show.pod.recoveries.represent(show.event, PUBLIC, earlier) == 0
+    assert await show.places() == {CROWD[7]: place.seq}
+
+
 async def begin(show: Hall, lease: timedelta) -> int:
     """What a pod has done when it dies in the middle."""
     marks, rebuild = Marks(show.pool), Rebuild(show.redis)

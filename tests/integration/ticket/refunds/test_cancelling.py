@@ -16,10 +16,11 @@ from tiketi_runtime.contracts.identity import BuyerId, SeatId
 from tiketi_runtime.contracts.sale_sheet import Admission
 from tiketi_services.stats.ledgers import Ledgers
 from tiketi_services.ticket.orders import usecases as orders
-from tiketi_services.ticket.orders.domain import AlreadyOrdered, EventCancelled, OrderState, SalePaused
+from tiketi_services.ticket.orders.domain import AlreadyOrdered, OrderState, SalePaused
 from tiketi_services.ticket.queue.terms import terms_of
 from tiketi_services.ticket.refunds import usecases
 from tiketi_services.ticket.refunds.usecases import RefundDesk
+from tiketi_services.ticket.sales.domain import EventCancelled, is_cancelled
 
 STOPS = 'SELECT action, "by", reason, facts FROM sale_stops WHERE event = $1 ORDER BY id'
 
@@ -50,6 +51,7 @@ async def test_the_line_admits_nobody_as_soon_as_the_process_has_heard_of_it(sta
     assert stage.office.sales.is_cancelled(EVENT)
     await stage.change(title="Second Night", admission=Admission.OPEN)
     sheet = await stage.office.sales.sheet(EVENT)
+    assert is_cancelled(sheet)
     assert terms_of(sheet, sheet.lines[0]).is_paused
     with pytest.raises(EventCancelled):
         await stage.hold(ANNA, FRONT)

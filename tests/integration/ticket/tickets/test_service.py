@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ import pytest
 from tests.integration.conftest import MakeDatabase
 from tests.integration.serving import serve_app
 from tests.integration.ticket.orders.box_office import ANNA, PaymentOffice, new_signer
-from tests.integration.ticket.queue.service import Answer, Service, settings_for
-from tests.integration.ticket.sales.a_sale import a_sale, publish
+from tests.integration.ticket.queue.service import PATIENCE, Answer, Service, settings_for
+from tests.integration.ticket.sales.a_sale import a_sale, delete, publish
 from tests.integration.ticket.tickets.gates import role
 from tests.invariants import violations
 
 from tiketi_runtime import postgres
 from tiketi_runtime import redis as runtime_redis
+from tiketi_runtime.contracts.identity import event_id
 from tiketi_runtime.postgres import Pool
 from tiketi_runtime.security import TokenSigner
 from tiketi_services.ticket.app import build_app
@@ -134,3 +136,41 @@ async def test_the_document_tells_of_the_key_that_a_scan_needs(shop: Shop) -> No
     post = document["paths"]["/events/{namespace}/{name}/check-ins"]["post"]
     assert [parameter["name"] for parameter in post["parameters"]].count("Idempotency-Key") == 1
     assert "/me/tickets" in document["paths"]
+
+
+ROLES = [*role("gate"), *role("organiser")]
+OF_EVENT = [
+    ("GET", "check-ins", None),
+    ("POST", "check-ins", {"gate": "north", "code": "x"}),
+    ("GET", "ticket-keys", None),
+    ("GET", "void-tickets", None),
+    ("GET", "refunds", None),
+    ("POST", "refunds", {"orders": ["00000000-0000-4000-8000-000000000000"]}),
+    ("POST", "refunds", {"cancelEvent": True}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OF_EVENT)
+async def test_of_an_event_that_never_was_nothing_is_told(shop: Shop, method: str, path: str, body: Any) -> None:
+    claims = {"buyer": "olga", "roles": ROLES}
+    answer = await shop.send(method, f"/events/demo/never/{path}", claims, body, **{"idempotency-key": "k"})
+    assert (answer.status, answer.body["code"]) == (404, "unknown-event")
+    if path != "ticket-keys":  # who may not ask hears that first
+        refused = await shop.send(
+            method, f"/events/demo/never/{path}", {"buyer": "anna", "roles": []}, body, **{"idempotency-key": "k"}
+        )
+        assert (refused.status, refused.body["code"]) == (403, "role-needed")
+
+
+async def test_gates_and_refunds_outlive_the_object(shop: Shop) -> None:
+    await publish(shop.service.redis, a_sale("gone"))
+    await shop.service.until_served("gone")
+    await delete(shop.service.redis, event_id("demo", "gone"))
+    async with asyncio.timeout(PATIENCE):
+        while (await shop.service.get("/events/demo/gone")).status != 404:  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.05)
+    for method, path, body in OF_EVENT:
+        answer = await shop.send(
+            method, f"/events/demo/gone/{path}", {"buyer": "olga", "roles": ROLES}, body, **{"idempotency-key": "k"}
+        )
+        assert answer.status != 404, (path, answer)

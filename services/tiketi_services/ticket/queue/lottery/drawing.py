@@ -184,21 +184,27 @@ class Drawing:
                 await self._reload_and_show(record, line)
             if not closing.is_complete:
                 return
-            fixed = await self._fix(record, closed)
+            fixed = await self._fix(record, closed, closing.epoch)
             record = await self._reload_and_show(record, line)
-            await self._entries.tell_fixed(record.event, record.line, closed.n, fixed)
+            await self._entries.tell_fixed(record.event, record.line, closed.n, fixed, len(record.losses or ()))
         if record.facts is None:
             await self._reveal(record, closed, fixed)
             await self._reload_and_show(record, line)
 
-    async def _fix(self, record: DrawRecord, closed: Closed) -> Fixed:
-        """Read the entries and fix their root."""
+    async def _fix(self, record: DrawRecord, closed: Closed, epoch: int) -> Fixed:
+        """Read the entries and fix their root.
+
+        Raises Recovering if Redis was lost since ``epoch``: then some are missing, by a loss that is not noted yet.
+        """
         buyers = await self._entries.buyers(record.event, record.line, closed.n)
+        after = await self._entries.close(record.event, record.line, closed.draw_at)
+        if after is None or after.epoch != epoch:
+            raise Recovering("Redis was lost while the entries were read.", retryAfter=2)
         leaves, root = await asyncio.to_thread(self._tree, record.event, record.line, buyers)
         entries = closed.n - buyers.count(None)
         metrics.DRAW_ENTRIES.labels(record.event, record.line).set(entries)
         log.info("entries fixed", extra={"event": record.event, "line": record.line, "entries": entries})
-        return await self._archive.fix(record.event, record.line, root, leaves)
+        return await self._archive.fix(record.event, record.line, root, leaves, epoch)
 
     def _tree(self, event: EventId, line: Line, buyers: Sequence[BuyerId | None]) -> tuple[bytes, bytes]:
         """Leaves, one behind the other, and their root."""
@@ -243,6 +249,7 @@ class Drawing:
             closed_at=closed.at,
             fixed_at=fixed.at,
             drawn_at=now,
+            losses=record.losses,
         )
 
     def _sign(self, facts: DrawFacts) -> SignedFacts:

@@ -18,6 +18,7 @@ from tiketi_runtime.contracts.draw_file import (
     RECEIPT_TYP,
     DrawnBeacon,
     DrawNotice,
+    Loss,
     NamedBeacon,
     ReceiptClaims,
     SignedFacts,
@@ -85,6 +86,8 @@ class DrawRecord:
     fixed: Fixed | None
     facts: SignedFacts | None
     """The order is drawn."""
+    losses: tuple[Loss, ...] | None = None
+    """Of Redis, until the entries were fixed; None before, and for a draw begun when nobody noted losses."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -98,6 +101,7 @@ class DrawRecord:
             closed=None if row["n"] is None else Closed(row["n"], row["draw_at"], row["closed_at"]),
             fixed=None if row["root"] is None else Fixed(row["root"], row["fixed_at"]),
             facts=None if row["facts"] is None else SignedFacts.model_validate(row["facts"]),
+            losses=None if row["losses"] is None else tuple(map(Loss.model_validate, row["losses"])),
         )
 
     @property
@@ -120,6 +124,7 @@ class DrawRecord:
             beacon=self._shown_beacon(),
             trust=self._trust(chains, draw_at),
             drawn_at=None if self.facts is None else self.facts.drawn_at,
+            losses=self.losses,
         )
 
     def _shown_beacon(self) -> DrawnBeacon | None:
@@ -163,9 +168,12 @@ class DrawArchive:
         row = await self._pool.fetchrow(self._sql["close_entries"], event, line, closed.n, closed.draw_at, closed.at)
         return Closed(row["n"], row["draw_at"], row["closed_at"])
 
-    async def fix(self, event: EventId, line: Line, root: bytes, leaves: bytes) -> Fixed:
-        """Fix the entries, their leaves one behind the other; answers the root in force."""
-        row = await self._pool.fetchrow(self._sql["fix_root"], event, line, root, leaves)
+    async def fix(self, event: EventId, line: Line, root: bytes, leaves: bytes, epoch: int) -> Fixed:
+        """Fix the entries, their leaves one behind the other, as read in ``epoch``; answers the root in force.
+
+        With them stands every loss of Redis by which entries may be missing.
+        """
+        row = await self._pool.fetchrow(self._sql["fix_root"], event, line, root, leaves, epoch)
         return Fixed(row["root"], row["fixed_at"])
 
     async def reveal(self, facts: SignedFacts) -> None:
@@ -199,6 +207,8 @@ class Closing:
     closed: Closed
     is_complete: bool
     """False for seconds after a loss of Redis, while buyers are still coming back with their receipts."""
+    epoch: int
+    """Of the memory that says so."""
 
 
 class Entries:
@@ -223,8 +233,8 @@ class Entries:
         )
         if answer == b"early":
             return None
-        n, at, is_complete = rest
-        return Closing(Closed(n, draw_at, from_ms(at)), bool(is_complete))
+        n, at, is_complete, epoch = rest
+        return Closing(Closed(n, draw_at, from_ms(at)), bool(is_complete), epoch)
 
     async def seq_of(self, event: EventId, line: Line, buyer: BuyerId) -> Seq | None:
         """The number that counts for a buyer; None if Redis knows none."""
@@ -282,9 +292,9 @@ class Entries:
             )
         )
 
-    async def tell_fixed(self, event: EventId, line: Line, n: int, fixed: Fixed) -> None:
+    async def tell_fixed(self, event: EventId, line: Line, n: int, fixed: Fixed, losses: int) -> None:
         """Leave a note for a Kubernetes Event: the root is worth most with whoever saw it early."""
-        message = f"Line {line}: {n} numbers are fixed under the root {fixed.root.hex()}."
+        message = f"Line {line}: {n} numbers are fixed under the root {fixed.root.hex()}.{_tell_losses(losses)}"
         note: dict[Any, Any] = {"reason": _ENTRIES_FIXED, "message": message, "warning": 0}
         await self._redis.xadd(EventKeys(event).notes, note, maxlen=_MOST_NOTES)
 
@@ -378,6 +388,7 @@ class EntryReceipts:
             commitment=receipt.commitment,
             joined_at=receipt.joined_at,
             beacon=beacon,
+            epoch=receipt.epoch,
         )
         said = claims.model_dump(mode="json", by_alias=True)
         return self._signer.sign(RECEIPT_TYP, said, EVIDENCE_LIFE, issued_at=from_ms(receipt.joined_at))
@@ -396,8 +407,14 @@ class Lottery:
 
 def file_head(facts: SignedFacts) -> bytes:
     """The draw file up to its leaves, each of which follows as a JSON string, separated by commas, then ``]}``."""
-    head = {"format": "tiketi-draw", "version": 1, "facts": facts.model_dump(mode="json", by_alias=True)}
+    head = {"format": "tiketi-draw", "version": facts.version, "facts": facts.model_dump(mode="json", by_alias=True)}
     return json.dumps(head, separators=(",", ":")).encode()[:-1] + b',"leaves":['
+
+
+def _tell_losses(count: int) -> str:
+    if count == 0:
+        return ""
+    return f" Redis was lost {'once' if count == 1 else f'{count} times'} before; the draw file will tell when."
 
 
 async def _run(script: Awaitable[Any]) -> Any:

@@ -1,6 +1,6 @@
 -- Buyers who are connected present the receipts of places that Redis has lost: the places are theirs again. Of two places
--- of one buyer the earlier one counts. Whoever Redis knows by this place or an earlier one is left alone: who left stays
--- away.
+-- of one buyer the earlier one counts, except that an entry of a draw stays that entry. Whoever Redis knows by this place or
+-- an earlier one is left alone: who left stays away.
 -- KEYS 1 epoch  2 clock  3 places (hash buyer -> seq)  4 waiting (zset by seq)  5 returning (zset by place)
 --      6 living (bitmap by seq)  7 alive (zset by ms)  8 serving (hash)  9 offers (zset by ms)  10 claimed (hash)
 --      11 counts (hash)  12 draw (hash)  13 limits (hash)
@@ -16,12 +16,13 @@ local now = now_of(CLOCK)
 local horizon = tonumber(redis.call('HGET', SERVING, 'horizon') or 0)
 local last = tonumber(redis.call('HGET', LIMITS, 'seq') or 0)
 local drawn = redis.call('HMGET', DRAW, 'n', 'ready')
-local entries = drawn[2] == '1' and tonumber(drawn[1]) or 0
+local fixed = tonumber(drawn[1] or 0)
+local entries = drawn[2] == '1' and fixed or 0
 
 local function bring_back(buyer, seq, place)
   if seq > last or redis.call('HEXISTS', CLAIMED, buyer) == 1 then return 0 end
   local known = tonumber(redis.call('HGET', PLACES, buyer) or nil)
-  if known and known <= seq then return 0 end
+  if known and (known <= seq or known <= fixed) then return 0 end
   if seq > entries then place = seq end
   if place == 0 then return 0 end
   if known then

@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from tiketi_runtime.contracts.identity import EventId, Line
-from tiketi_runtime.contracts.phase import phase_at
 from tiketi_runtime.contracts.sale_sheet import LineSheet, SaleSheet
 from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.domain import DrawnOrder, LineState, to_ms
@@ -25,6 +24,7 @@ from tiketi_services.ticket.queue.places.positions import Positions, Standings
 from tiketi_services.ticket.queue.repository import Lines
 from tiketi_services.ticket.queue.terms import terms_of
 from tiketi_services.ticket.sales.conditional import tag_of
+from tiketi_services.ticket.sales.domain import is_cancelled, phase_of
 
 _LOOK_UPS_PER_TURN: Final = 5_000
 """Other work gets its turn after so many drawn places."""
@@ -279,7 +279,7 @@ def content_of(sale: SaleSheet, line: LineSheet, state: LineState, *, is_drawn: 
         "event": sale.event,
         "line": line.name,
         "epoch": state.epoch,
-        "phase": phase_at(sale, state.now, sold=state.sold),
+        "phase": phase_of(sale, state.now, sold=state.sold),
         "opensAt": line.opens_at,
         "closesAt": line.closes_at,
         "drawAt": line.draw_at,
@@ -293,7 +293,9 @@ def content_of(sale: SaleSheet, line: LineSheet, state: LineState, *, is_drawn: 
         "pace": _pace_view(pace),
         "remaining": max(0, sale.capacity - state.sold),
         "free": stock.free,
-        "reach": _reach_view(reach_of(stock, 1 - state.no_shows, pace, line.closes_at - state.now)),
+        "reach": None
+        if is_cancelled(sale)
+        else _reach_view(reach_of(stock, 1 - state.no_shows, pace, line.closes_at - state.now)),
         "message": sale.message,
         "admission": sale.admission,
     }

@@ -28,6 +28,7 @@ from tiketi_runtime.websocket import TRY_AGAIN_LATER
 from tiketi_services.ticket.queue import metrics
 from tiketi_services.ticket.queue.domain import (
     NotInLine,
+    Place,
     Receipt,
     Standing,
     Whereabouts,
@@ -42,8 +43,8 @@ from tiketi_services.ticket.queue.push.fanout import Audience, Client, event_fra
 from tiketi_services.ticket.queue.push.sockets import LIVE_EVENT, NAMESPACE, TOKEN_EXPIRED, Sockets
 from tiketi_services.ticket.queue.push.tabs import Tabs
 from tiketi_services.ticket.queue.push.watching import Watching
-from tiketi_services.ticket.queue.repository import MOST_BEATS
-from tiketi_services.ticket.queue.usecases import Queue, open_receipt, restore
+from tiketi_services.ticket.queue.repository import MOST_BEATS, Shown
+from tiketi_services.ticket.queue.usecases import Queue, open_receipt, receipt_word, restore
 from tiketi_services.ticket.sales.sales import Sales
 from tiketi_services.ticket.settings import TicketSettings
 
@@ -81,6 +82,8 @@ class Caller:
     """When the place was taken, as far as the receipt tells: the first state must show it."""
     is_admitted: bool = False
     """Is shopping: looks on, and is told so."""
+    place: Place | None = None
+    """Found by the receipt, if it is not the one the receipt is of."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +97,8 @@ class Listener:
     """Whose connection it is, shopping or waiting; None: somebody who looks on unnamed."""
     group: int | None = None
     """The group of places that it hears of; None without a place, and while it is not drawn."""
+    receipt: str | None = None
+    """Of its place, to be told with it: the one that the page has is of another number."""
     is_in_line: bool = True
     """False once the line said otherwise: after a loss of Redis nobody brings this buyer back."""
 
@@ -178,17 +183,21 @@ class Live:
         Raises NotInLine for those who left or went silent: joining again is their own act.
         """
         buyer = receipt.buyer
-        if not await self._queue.lines.heartbeat(sale.event, line.name, [buyer]):
+        beat = await self._queue.lines.heartbeat(sale.event, line.name, [(buyer, receipt.seq)])
+        if not beat.absent and not beat.moved:
             return Caller(sale, line, buyer, receipt.seq, expires, from_ms(receipt.joined_at))
-        match await self._queue.lines.whereabouts(sale.event, line.name, [buyer]):
-            case [Whereabouts.ADMITTED]:
-                return Caller(sale, line, buyer, receipt.seq, expires, is_admitted=True)
-            case [Whereabouts.OUT]:
-                raise NotInLine(
-                    "You left, went silent, or are done shopping. Your place is kept unless spent; join again to wait."
-                )
+        if beat.absent:
+            match await self._queue.lines.whereabouts(sale.event, line.name, [buyer]):
+                case [Whereabouts.ADMITTED]:
+                    return Caller(sale, line, buyer, receipt.seq, expires, is_admitted=True)
+                case [Whereabouts.OUT]:
+                    raise NotInLine(
+                        "You left, went silent, or are done shopping. Your place is kept unless spent; join again to"
+                        " wait."
+                    )
         place = await restore(self._queue, sale, line.name, buyer, word)
-        return Caller(sale, line, buyer, place.seq, expires, place.now, place.standing is Standing.ADMITTED)
+        is_admitted, is_other = place.standing is Standing.ADMITTED, place.seq != receipt.seq
+        return Caller(sale, line, buyer, place.seq, expires, place.now, is_admitted, place if is_other else None)
 
     async def _on_connected(self, sid: str) -> None:
         """The client has heard that it is connected: place and state follow. Should that fail, a tick brings them."""
@@ -197,6 +206,8 @@ class Live:
         crowd = self._crowds.setdefault(key, Crowd())
         waiting = None if caller.is_admitted else caller.buyer
         listener = crowd.listeners[sid] = Listener(self.sockets.client(sid), waiting, caller.seq, caller.buyer)
+        if caller.place is not None and caller.buyer is not None:
+            listener.receipt = receipt_word(self._queue, caller.sale, caller.line, caller.buyer, caller.place)
         self._keys[sid] = key
         if caller.buyer is not None:
             self._make_room(caller.buyer, sid)
@@ -242,7 +253,8 @@ class Live:
         else:
             crowd.unplaced.pop(sid, None)
         if reading is not None:
-            listener.client.write(_place_frame(listener.seq, place))
+            listener.client.write(_place_frame(listener.seq, place, listener.receipt))
+            listener.receipt = None
 
     async def _on_disconnect(self, sid: str, _reason: str) -> None:
         self._callers.pop(sid, None)
@@ -332,24 +344,62 @@ class Live:
 
     async def _beat_all(self, whose: tuple[Key, Crowd]) -> None:
         key, crowd = whose
-        buyers = list({each.buyer for each in crowd.listeners.values() if each.buyer is not None})
+        shown = list({(each.buyer, each.seq) for each in crowd.listeners.values() if each.buyer is not None})
         news: dict[BuyerId | None, bool] = {}
-        for start in range(0, len(buyers), MOST_BEATS):
-            news |= await self._beat(key, buyers[start : start + MOST_BEATS])
+        moved: dict[Shown, Seq] = {}
+        for start in range(0, len(shown), MOST_BEATS):
+            told, others = await self._beat(key, shown[start : start + MOST_BEATS])
+            news |= told
+            moved |= others
         for listener in crowd.listeners.values():
             listener.is_in_line = news.get(listener.buyer, listener.is_in_line)
+        if moved:
+            await self._correct(key, crowd, await self._settled(key, moved, shown))
 
-    async def _beat(self, key: Key, buyers: Sequence[BuyerId]) -> dict[BuyerId | None, bool]:
-        """Who is in line and who is not. Nothing is told of those whom Redis has lost: they are where they were."""
-        news: dict[BuyerId | None, bool] = dict.fromkeys(buyers, True)
-        absent = await self._queue.lines.heartbeat(*key, buyers)
+    async def _beat(self, key: Key, shown: Sequence[Shown]) -> tuple[dict[BuyerId | None, bool], Mapping[Shown, Seq]]:
+        """Who is in line and who is not, and who has another number than the page shows. Nothing is told of those whom
+        Redis has lost: they are where they were.
+        """
+        news: dict[BuyerId | None, bool] = {buyer: True for buyer, _ in shown}
+        beat = await self._queue.lines.heartbeat(*key, shown)
+        absent = list(dict.fromkeys(beat.absent))
         found = await self._queue.lines.whereabouts(*key, absent) if absent else []
         for buyer, where in zip(absent, found, strict=True):
             if where is Whereabouts.UNKNOWN:
                 del news[buyer]
             else:
                 news[buyer] = False
-        return news
+        return news, beat.moved
+
+    async def _settled(self, key: Key, moved: Mapping[Shown, Seq], shown: Sequence[Shown]) -> Mapping[Shown, Seq]:
+        """The numbers that count, once pages with an earlier one have presented its receipt: who joined anew on another
+        device before the line was brought back must not lose the earlier place by it.
+        """
+        earlier = [(buyer, seq) for (buyer, seq), known in moved.items() if seq < known]
+        if not earlier:
+            return moved
+        await self._returns.represent(*key, earlier)
+        settled: dict[Shown, Seq] = {}
+        for start in range(0, len(shown), MOST_BEATS):
+            settled |= (await self._queue.lines.heartbeat(*key, shown[start : start + MOST_BEATS])).moved
+        return settled
+
+    async def _correct(self, key: Key, crowd: Crowd, moved: Mapping[Shown, Seq]) -> None:
+        """Tell pages that show a number their account does not have the one that counts, with its receipt."""
+        sale = self._sales.all().get(key[0])
+        line = None if sale is None else sale.line(key[1])
+        if sale is None or line is None or not moved:
+            return
+        reading = await self._states.fresh(sale, line)
+        for sid, listener in list(crowd.listeners.items()):
+            seq = None if listener.buyer is None else moved.get((listener.buyer, listener.seq))
+            if seq is None or listener.buyer is None:
+                continue
+            now, epoch, number = reading.line.now, reading.line.epoch, reading.place(seq)
+            place = Place(seq, number, epoch, Standing.WAITING, now)
+            listener.seq, listener.receipt = seq, receipt_word(self._queue, sale, line, listener.buyer, place)
+            self._settle(crowd, sid, listener, reading)
+            listener.client.write(_state_frame(reading, listener.group))
 
     async def expire(self) -> None:
         """Close connections whose access token has expired; clients come back with a fresh one, to the same place."""
@@ -372,8 +422,10 @@ def _state_frame(reading: Reading, group: int | None) -> bytes:
     return event_frame(NAMESPACE, "state", reading.body(group))
 
 
-def _place_frame(seq: int, place: int | None) -> bytes:
-    body = b'{"seq":%d,"place":%b}' % (seq, b"null" if place is None else b"%d" % place)
+def _place_frame(seq: int, place: int | None, receipt: str | None) -> bytes:
+    """``receipt``: of this number, if the page has another one's."""
+    told = b"" if receipt is None else b',"receipt":"%b"' % receipt.encode()
+    body = b'{"seq":%d,"place":%b%b}' % (seq, b"null" if place is None else b"%d" % place, told)
     return event_frame(NAMESPACE, "place", body)
 
 
